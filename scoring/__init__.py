@@ -1,0 +1,1 @@
+"""Score statements between states for escalation."""

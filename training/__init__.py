@@ -1,0 +1,1 @@
+"""Retraining: from labelled statements to a shipped model."""
