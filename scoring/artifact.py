@@ -1,0 +1,211 @@
+"""The shipped model: two fitted pipelines and a manifest in one folder, checked before it is loaded.
+
+Nothing is unpickled: the pipelines are stored by skops, and a file is opened only after its size, SHA-256,
+library versions, codebook version and the exact list of types that it holds have been checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import skops.io
+
+from scoring.errors import (
+    ArtifactMissing,
+    ArtifactTampered,
+    ArtifactTruncated,
+    ArtifactUntrusted,
+    ArtifactVersion,
+)
+from scoring.levels import codebook
+
+MODEL_FILE: Final = "model.skops"
+MANIFEST_FILE: Final = "manifest.json"
+CHAMPION_FILE: Final = "CHAMPION"
+"""Beside the model folders: names the version that is shipped."""
+
+TRUSTED: Final[frozenset[str]] = frozenset({"scoring.features.statement_features"})
+"""Every type in a model file that skops does not trust by itself; no other is ever loaded."""
+
+_LIBRARIES: Final = ("scikit-learn", "skops")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Parameters
+    ----------
+    level : sklearn.pipeline.Pipeline
+        DataFrame with the column ``text`` (masked sentences) in, probabilities of the four levels out.
+    roles : sklearn.pipeline.Pipeline
+        Lists of feature names of candidate dyads in, probability of being one out.
+    manifest : dict
+        ``version``, ``review_below``, ``dyad_at_least`` and where the model comes from.
+    """
+
+    level: Any
+    roles: Any
+    manifest: dict[str, Any]
+
+
+def shipped_folder() -> Path:
+    """Find the shipped model: ``models/`` in the installed package, or beside it in a checkout.
+
+    Returns
+    -------
+    Path
+        The folder of the version that ``models/CHAMPION`` names.
+
+    Raises
+    ------
+    ArtifactMissing
+        If there is no such file.
+    """
+    package = Path(__file__).parent
+    for home in (package / "models", package.parent / "models"):
+        if (home / CHAMPION_FILE).is_file():
+            return home / (home / CHAMPION_FILE).read_text(encoding="utf-8").strip()
+    raise ArtifactMissing(
+        f"{package}: expected the shipped model in models/, named by models/{CHAMPION_FILE}, found none. "
+        "Install the package again, or give the folder of a model."
+    )
+
+
+def libraries() -> dict[str, str]:
+    """Return the installed versions of the libraries that a model file depends on."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def save(model: Model, folder: Path) -> Path:
+    """Write a model folder, whole or not at all.
+
+    Parameters
+    ----------
+    model : Model
+        Its manifest holds at least ``version``, ``review_below`` and ``dyad_at_least``; SHA-256, size, library
+        versions, codebook version and trusted types are added here.
+    folder : Path
+        Where ``model.skops`` and ``manifest.json`` go; made if need be.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pipelines = {"level": model.level, "roles": model.roles}
+    content = skops.io.dumps(pipelines, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
+    manifest = model.manifest | {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "libraries": libraries(),
+        "codebook": codebook()["version"],
+        "trusted_types": sorted(TRUSTED),
+    }
+    _write(folder / MODEL_FILE, content)
+    _write(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2) + "\n").encode())
+    return folder
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    Path(name).chmod(0o644)
+    Path(name).replace(path)
+
+
+def load(folder: Path) -> Model:
+    """Load a model folder after checking it.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``model.skops`` and ``manifest.json``.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ArtifactMissing, ArtifactTruncated, ArtifactTampered, ArtifactVersion, ArtifactUntrusted
+        Each says what was expected, what was found and what to do.
+    """
+    manifest = _manifest(folder)
+    content = _checked_content(folder, manifest)
+    _check_versions(folder, manifest)
+    try:
+        unknown = set(skops.io.get_untrusted_types(data=content))
+        if foreign := sorted(unknown - TRUSTED):
+            raise ArtifactUntrusted(
+                f"{folder}: the model holds types that are not trusted: {', '.join(foreign)}. "
+                "It was not loaded. Use a model that this package's training wrote."
+            )
+        pipelines = skops.io.loads(content, trusted=sorted(unknown))
+        return Model(pipelines["level"], pipelines["roles"], manifest)
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise ArtifactTampered(
+            f"{folder / MODEL_FILE}: expected a model as this package saves it, "
+            f"found something else ({error}). Get the model folder again."
+        ) from error
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_FILE
+    for needed in (path, folder / MODEL_FILE):
+        if not needed.is_file():
+            raise ArtifactMissing(
+                f"{needed}: expected a file of the model, found none. "
+                f"A model folder holds {MODEL_FILE} and {MANIFEST_FILE}; give the folder of one."
+            )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest["sha256"], manifest["bytes"], manifest["libraries"], manifest["codebook"]
+        manifest["version"], manifest["review_below"], manifest["dyad_at_least"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactTampered(
+            f"{path}: expected the manifest of a model, found {error!r}. Get the model folder again."
+        ) from error
+    return dict(manifest)
+
+
+def _checked_content(folder: Path, manifest: dict[str, Any]) -> bytes:
+    path = folder / MODEL_FILE
+    content = path.read_bytes()
+    if len(content) < manifest["bytes"]:
+        raise ArtifactTruncated(
+            f"{path}: expected {manifest['bytes']:,} bytes, found {len(content):,}. "
+            "The file was cut short; copy it again."
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != manifest["sha256"]:
+        raise ArtifactTampered(
+            f"{path}: expected SHA-256 {manifest['sha256']}, found {digest}. "
+            "The file was changed after it was saved and was not loaded; get it again."
+        )
+    return content
+
+
+def _check_versions(folder: Path, manifest: dict[str, Any]) -> None:
+    for name, here in libraries().items():
+        saved = str(manifest["libraries"].get(name))
+        if saved.split(".")[:2] != here.split(".")[:2]:
+            raise ArtifactVersion(
+                f"{folder}: saved under {name} {saved}, found {name} {here}. "
+                f"Install {name}=={saved}, or train the model again."
+            )
+    if manifest["codebook"] != codebook()["version"]:
+        raise ArtifactVersion(
+            f"{folder}: trained under codebook {manifest['codebook']}, this package holds "
+            f"codebook {codebook()['version']}. Train the model again, or install the release it came with."
+        )

@@ -1,0 +1,698 @@
+"""Articles -> batches -> records -> output: memory bounded by the batch, same bytes for any number of jobs."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+import multiprocessing
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, Final, Protocol
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scoring.errors import InputError, OutputError, TensionError, UsageError
+from scoring.feeds import Article, read_articles, unique
+from scoring.levels import CODE, LEVELS, PROBABILITIES
+from scoring.records import RECORD_COLUMNS
+from scoring.scorer import Scorer, load
+
+BATCH_CHARACTERS: Final = 200_000
+"""Characters of title, text and kept keys in a batch: about 1,500 sentences, well under a second of work."""
+
+_ARTICLE_COST: Final = 100  # characters that an article counts for beyond its text: an empty one is work too
+
+ENDINGS: Final[dict[str, str]] = {
+    ".jsonl": "jsonl",
+    ".jsonl.gz": "jsonl",
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".parquet": "parquet",
+}
+"""Endings of output files and the format that each stands for."""
+
+
+# --- articles -> records ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How articles are scored and which rows are kept.
+
+    Parameters
+    ----------
+    model : Path, optional
+        Folder of a model; the shipped one by default.
+    min_level : str
+        Rows below this level are left out.
+    everything : bool
+        Keep every row, of any level and without one.
+    keep : tuple of str
+        Keys of the input that are carried through as columns, after the record's.
+    """
+
+    model: Path | None = None
+    min_level: str = "protest"
+    everything: bool = False
+    keep: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.min_level not in CODE:
+            raise UsageError(
+                f"expected a level ({', '.join(LEVELS)}), found {self.min_level!r}. Name one of them."
+            )
+        for key in self.keep:
+            if key in RECORD_COLUMNS or self.keep.count(key) > 1:
+                raise UsageError(
+                    f"--keep {key}: expected a key of the input that is not yet a column of the output, "
+                    f"found {key!r} there. Rename it in the input."
+                )
+
+
+@dataclass
+class Summary:
+    """What came of a run.
+
+    Parameters
+    ----------
+    articles, duplicates, sentences, problems : int
+        Articles scored, articles dropped as seen before, sentences scored, and problems met in reading.
+    levels : Counter
+        Rows (statements with their dyads) by level, those that are left out of the output included.
+    unscored : Counter
+        Articles that were not scored, by the reason why.
+    """
+
+    articles: int = 0
+    duplicates: int = 0
+    sentences: int = 0
+    problems: int = 0
+    levels: Counter[str] = field(default_factory=Counter)
+    unscored: Counter[str] = field(default_factory=Counter)
+
+    def add(self, part: Summary) -> None:
+        """Add the counts of another part of the run."""
+        self.articles += part.articles
+        self.duplicates += part.duplicates
+        self.sentences += part.sentences
+        self.problems += part.problems
+        self.levels += part.levels
+        self.unscored += part.unscored
+
+    def __str__(self) -> str:
+        read = _count(self.articles, "article")
+        if self.duplicates:
+            read += f" ({_count(self.duplicates, 'duplicate')} dropped)"
+        levels = ", ".join(f"{self.levels[level]:,} {level}" for level in reversed(LEVELS))
+        parts = [f"{read}, {_count(self.sentences, 'sentence')}: {levels}"]
+        if self.unscored:
+            reasons = (f"{number:,} {why}" for why, number in self.unscored.most_common())
+            parts.append("articles not scored: " + ", ".join(reasons))
+        if self.problems:
+            parts.append(_count(self.problems, "problem"))
+        return "; ".join(parts) + "."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def batches(articles: Iterable[Article], size: int = BATCH_CHARACTERS) -> Iterator[list[Article]]:
+    """Group articles, in order, into batches of about `size` characters; no article is split.
+
+    Parameters
+    ----------
+    articles : iterable of Article
+        Read one batch at a time.
+    size : int, optional
+        A batch is full when it holds so many characters.
+
+    Yields
+    ------
+    list of Article
+        Never empty.
+    """
+    batch: list[Article] = []
+    filled = 0
+    for article in articles:
+        batch.append(article)
+        filled += _ARTICLE_COST + len(article.title or "") + len(article.text or "")
+        filled += sum(len(str(value)) for value in article.extra.values())
+        if filled >= size:
+            yield batch
+            batch, filled = [], 0
+    if batch:
+        yield batch
+
+
+def score_batch(articles: list[Article], settings: Settings) -> tuple[pd.DataFrame, Summary]:
+    """Score one batch; the model is loaded once a process.
+
+    Parameters
+    ----------
+    articles : list of Article
+        May be empty.
+    settings : Settings
+        Model, kept keys and which rows are wanted.
+
+    Returns
+    -------
+    frame : pandas.DataFrame
+        The wanted rows, columns `RECORD_COLUMNS` and the kept keys.
+    summary : Summary
+        Counts over all rows, also those that are left out.
+    """
+    frame = _scorer(settings.model).score_articles(articles, settings.keep)
+    scored = frame["level"].notna()
+    # A new article begins where the id changes or the count of sentences starts again.
+    other = frame["article_id"].ne(frame["article_id"].shift())
+    begins = other | frame["sentence"].diff().lt(0)
+    sentences = begins | frame["sentence"].diff().gt(0)
+    summary = Summary(
+        articles=len(articles),
+        sentences=int((sentences & scored).sum()),
+        levels=Counter(frame.loc[scored, "level"]),
+        unscored=Counter(frame.loc[begins & ~scored, "note"]),
+    )
+    if not settings.everything:
+        wanted = frame["level"].map(CODE).ge(CODE[settings.min_level])
+        # Of an article that could not be scored one row stays, so that nothing is lost without a word.
+        frame = frame[wanted | (begins & ~scored)]
+    return frame, summary
+
+
+@cache
+def _scorer(model: Path | None) -> Scorer:
+    return load(model)
+
+
+def score_batches(
+    groups: Iterable[list[Article]], settings: Settings, jobs: int = 1
+) -> Iterator[tuple[pd.DataFrame, Summary]]:
+    """Score batches, here or in `jobs` processes of their own, and give the results in the order of the batches.
+
+    At most two batches a process are under way, and none is read ahead of a slow consumer: a pool that
+    runs as fast as it can (joblib's generator) would pile up results in memory before a full pipe.
+
+    Parameters
+    ----------
+    groups : iterable of list of Article
+        From `batches`; read in this process and thread.
+    settings : Settings
+        How to score.
+    jobs : int, optional
+        Number of processes.
+
+    Yields
+    ------
+    frame : pandas.DataFrame
+        As of `score_batch`.
+    summary : Summary
+        As of `score_batch`.
+
+    Raises
+    ------
+    TensionError
+        If the model cannot be loaded, or a process died.
+    """
+    if jobs == 1:
+        _scorer(settings.model)  # a model that cannot be loaded shows before anything is read
+        for group in groups:
+            yield score_batch(group, settings)
+        return
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _watch_parent)
+    try:
+        pending = deque([_submit(pool, [], settings)])  # loads the model while the first articles are read
+        for group in groups:
+            pending.append(_submit(pool, group, settings))
+            if len(pending) > 2 * jobs:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise TensionError(
+            f"expected {jobs} processes at work, found that one had died (was memory short?). "
+            "Run again with a smaller --jobs."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)  # waits for the batches under way: a second or so
+
+
+def _submit(
+    pool: ProcessPoolExecutor, group: list[Article], settings: Settings
+) -> Future[tuple[pd.DataFrame, Summary]]:
+    """Hand over a batch; processes that this starts never see Ctrl-C, which is for the parent to act on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return pool.submit(score_batch, group, settings)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit the mask
+    try:
+        return pool.submit(score_batch, group, settings)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _watch_parent() -> None:
+    """Let this process end when the parent does, however that ends (SIGKILL, out of memory)."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        watch = threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True)
+        watch.start()
+
+
+def score_inputs(
+    inputs: Sequence[str],
+    writer: Writer,
+    settings: Settings,
+    *,
+    on_problem: Callable[[InputError], None],
+    input_format: str = "auto",
+    jobs: int = 1,
+    on_bytes: Callable[[int], None] | None = None,
+) -> Summary:
+    """Read, score and write: the whole way, one batch at a time.
+
+    Parameters
+    ----------
+    inputs : sequence of str
+        Files, folders, globs, ``-`` or URLs.
+    writer : Writer
+        Where the records go; not closed here.
+    settings : Settings
+        How to score and which rows to keep.
+    on_problem : callable
+        Called with every problem met in reading; reading goes on.
+    input_format : str, optional
+        As `scoring.feeds.read_articles` takes it.
+    jobs : int, optional
+        Number of processes.
+    on_bytes : callable, optional
+        Called with numbers of bytes as they are read.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    TensionError
+        If nothing can go on: no model, output not writable, a process died.
+    """
+    summary = Summary()
+
+    def problem(error: InputError) -> None:
+        summary.problems += 1
+        on_problem(error)
+
+    articles = unique(read_articles(inputs, input_format, problem, settings.keep, on_bytes=on_bytes))
+    with closing(score_batches(batches(articles), settings, jobs)) as results:
+        for frame, part in results:
+            summary.add(part)
+            writer.write(frame)
+    summary.duplicates = articles.dropped
+    return summary
+
+
+# --- records -> output --------------------------------------------------------------------------------------
+
+
+class Writer(Protocol):
+    """Takes tables of records, in order."""
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Write the rows of a table; it may have none."""
+
+    def close(self) -> None:
+        """Write what is still held back; the file itself stays open."""
+
+
+class JsonlWriter:
+    """One JSON object a line, keys in the order of the record; spans are [start, end], null is null.
+
+    Parameters
+    ----------
+    file : binary file
+        Written to, not closed.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Write one line a row."""
+        columns = plain_columns(frame)
+        lines = (
+            json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, allow_nan=False)
+            for row in zip(*columns.values(), strict=True)
+        )
+        # A lone surrogate has no UTF-8; "\ud800" is its JSON.
+        self._file.write(
+            "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
+        )
+
+    def close(self) -> None:
+        """Hold nothing back."""
+
+
+class CsvWriter:
+    """CSV in UTF-8 for people with spreadsheets: spans are start:end, null is empty, formulas are defused.
+
+    Parameters
+    ----------
+    file : binary file
+        Written to, not closed.
+    names : sequence of str
+        The columns; written at once, so that a run without rows gives a valid table.
+    """
+
+    def __init__(self, file: IO[bytes], names: Sequence[str]) -> None:
+        self._file = file
+        self._rows([[_defused(name) for name in names]])
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Write one line a row."""
+        columns = plain_columns(frame).values()
+        self._rows([[_cell(value) for value in row] for row in zip(*columns, strict=True)])
+
+    def close(self) -> None:
+        """Hold nothing back."""
+
+    def _rows(self, rows: list[list[str]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self._file.write(text.getvalue().encode(errors="backslashreplace"))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return _defused(value)
+    if isinstance(value, list) and len(value) == 2 and all(type(part) is int for part in value):
+        return f"{value[0]}:{value[1]}"
+    return repr(value) if isinstance(value, float) else _defused(_as_text(value))
+
+
+def _defused(cell: str) -> str:
+    """Keep a spreadsheet from running a cell of somebody else's text as a formula."""
+    return f"'{cell}" if cell.startswith(tuple("=+-@\t\r\n＝＋－＠")) else cell
+
+
+class ParquetWriter:
+    """Parquet with one fixed schema, also when there are no rows; kept keys are strings.
+
+    Parameters
+    ----------
+    file : binary file
+        Written to, not closed.
+    keep : sequence of str
+        Columns after the record's.
+    """
+
+    _GROUP: Final = 50_000  # rows; a group for every small batch would make a large file slow to read
+
+    def __init__(self, file: IO[bytes], keep: Sequence[str]) -> None:
+        self._schema = arrow_schema(keep)
+        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
+        self._held: list[pa.Table] = []
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Take rows; they are written when there are enough for a row group."""
+        columns = plain_columns(frame)
+        arrays = []
+        for name in self._schema.names:
+            kind = self._schema.field(name).type
+            values: Any = frame[name] if name == "published" else columns[name]
+            if pa.types.is_string(kind):
+                values = [None if value is None else _arrow_text(value) for value in values]
+            arrays.append(pa.array(values, type=kind))
+        self._held.append(pa.Table.from_arrays(arrays, schema=self._schema))
+        if sum(table.num_rows for table in self._held) >= self._GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the last row group and the footer."""
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        table = pa.concat_tables(self._held) if self._held else self._schema.empty_table()
+        self._held = []
+        self._writer.write_table(table)
+
+
+def arrow_schema(keep: Sequence[str] = ()) -> pa.Schema:
+    """Return the Arrow schema of the record, with kept keys as strings at the end."""
+    kinds = dict.fromkeys(("score", *PROBABILITIES), pa.float64()) | {
+        "published": pa.timestamp("us", tz="UTC"),
+        "sentence": pa.int32(),
+        "source_span": pa.list_(pa.int32()),
+        "target_span": pa.list_(pa.int32()),
+        "review": pa.bool_(),
+    }
+    names = (*RECORD_COLUMNS, *keep)
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in names])
+
+
+def plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """Turn a table of records into lists of what JSON knows: null for NaN, times as ISO 8601 with Z.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns `RECORD_COLUMNS` and kept keys.
+
+    Returns
+    -------
+    dict of str to list
+        Column by column, of equal length.
+    """
+    columns = {}
+    for name in frame.columns:
+        values = frame[name].tolist()
+        if name == "published":
+            values = [None if value is pd.NaT else _iso(value) for value in values]
+        elif name not in ("sentence", "review"):
+            values = [_plain(value) for value in values]
+        columns[str(name)] = values
+    return columns
+
+
+def _iso(when: pd.Timestamp) -> str:
+    return when.isoformat().replace("+00:00", "Z")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: what JSON lacks (NaN, dates, bytes) as null or text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if hasattr(value, "tolist"):  # NumPy's scalars and arrays
+        return _plain(value.tolist())
+    return None if value is pd.NaT or value is pd.NA else str(value)
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _arrow_text(value: Any) -> str:
+    text = _as_text(value)
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def choose_format(output: Path | None, wanted: str | None, terminal: bool) -> str:
+    """Choose the output's format: the one asked for, else by the file's ending, else by who reads.
+
+    Parameters
+    ----------
+    output : Path or None
+        The file; None is standard output.
+    wanted : str or None
+        ``table``, ``jsonl``, ``csv`` or ``parquet``.
+    terminal : bool
+        Whether standard output is one.
+
+    Returns
+    -------
+    str
+        Without a file, ``table`` for people at a terminal and ``jsonl`` for a pipe.
+
+    Raises
+    ------
+    UsageError
+        If the ending stands for no format, or Parquet would go to a terminal.
+    """
+    if output is None:
+        if wanted == "parquet" and terminal:
+            raise UsageError(
+                "--format parquet: expected a file or a pipe, found a terminal. Add -o OUT.parquet."
+            )
+        return wanted or ("table" if terminal else "jsonl")
+    if wanted:
+        return wanted
+    for ending, name in ENDINGS.items():
+        if output.name.lower().endswith(ending):
+            return name
+    raise UsageError(
+        f"{output}: expected a file that ends in {', '.join(ENDINGS)}, found none of these. "
+        "Rename it, or say --format."
+    )
+
+
+@contextmanager
+def open_output(output: Path | None, kind: str, keep: Sequence[str] = ()) -> Iterator[Writer]:
+    """Open the output: a file that is there whole when the block ends, or standard output.
+
+    Parameters
+    ----------
+    output : Path or None
+        The file; None is standard output. ``.gz`` at the end makes JSONL and CSV a gzip stream.
+    kind : str
+        ``table``, ``jsonl``, ``csv`` or ``parquet``.
+    keep : sequence of str, optional
+        Columns after the record's.
+
+    Yields
+    ------
+    Writer
+        Closed here.
+
+    Raises
+    ------
+    OutputError
+        If the folder or file is not writable, at once; if the disk is full, when it is.
+    """
+    with _standard_output() if output is None else whole_file(output) as file, ExitStack() as stack:
+        if output is not None and kind in ("jsonl", "csv") and output.name.lower().endswith(".gz"):
+            # Neither name nor time in the header: the same rows are the same bytes.
+            file = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))  # type: ignore
+        writer = _writer(file, kind, keep)
+        try:
+            yield writer
+        except BaseException:
+            with suppress(Exception):  # the file is thrown away; what matters is the first error
+                writer.close()
+            raise
+        writer.close()
+
+
+def _writer(file: IO[bytes], kind: str, keep: Sequence[str]) -> Writer:
+    if kind == "csv":
+        return CsvWriter(file, (*RECORD_COLUMNS, *keep))
+    if kind == "parquet":
+        return ParquetWriter(file, keep)
+    if kind == "table":
+        from scoring.report import TableWriter
+
+        return TableWriter(file)
+    return JsonlWriter(file)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that is there whole when the block ends, and not at all, or as before, when it fails.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Yields
+    ------
+    binary file
+        A temporary file in the same folder, which takes the place of `path` in the end.
+
+    Raises
+    ------
+    OutputError
+        If the folder or file is not writable, at once; if the disk is full, when it is.
+    """
+    name, target = str(path), path.resolve()  # a symbolic link stays one
+    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+        found = "a folder" if target.is_dir() else "something that may not be written to"
+        raise OutputError(f"{name}: expected a file to write, found {found}. Name another with -o.")
+    temporary = target.with_name(f".tension-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    with _named(name):
+        file = temporary.open("xb")
+    try:
+        yield _Sink(file, name)  # type: ignore[misc]
+        with _named(name):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            file.close()
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _standard_output() -> Iterator[IO[bytes]]:
+    if sys.stdout is None:
+        raise OutputError("standard output: expected it open, found it closed. Name a file with -o.")
+    yield _Sink(sys.stdout.buffer, "standard output", at_once=True)  # type: ignore[misc]
+
+
+class _Sink(io.RawIOBase):
+    """A file whose write errors name it; `at_once` hands every write on to a reader that may be waiting."""
+
+    def __init__(self, file: IO[bytes], name: str, at_once: bool = False) -> None:
+        self._file, self._name, self._at_once = file, name, at_once
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def write(self, data: Any) -> int:
+        with _named(self._name):
+            written = self._file.write(data)
+            if self._at_once:
+                self._file.flush()
+            return written
+
+    def flush(self) -> None:
+        if not self._file.closed:
+            with _named(self._name):
+                self._file.flush()
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Say which output failed, and why; a reader that has gone (``| head``) is no failure."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{name}: expected to write there, found: {error.strerror or error}. "
+            "What stood there is untouched. Make room or name another place with -o."
+        ) from error

@@ -1,0 +1,253 @@
+"""The command ``tension``: data to standard output, messages and progress to standard error.
+
+Only typer is imported at the top; what takes long to import (pandas, scikit-learn) waits in the commands for
+its turn, so that ``tension --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
+
+import typer
+
+from scoring.errors import InputError, TensionError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scoring.batch import Writer
+
+Level = Literal["none", "protest", "warning", "threat"]
+InputFormat = Literal["auto", "feed", "jsonl", "csv", "parquet", "html", "text", "lines"]
+OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
+
+SHOWN_PROBLEMS: Final = 10
+"""Problems of one input that are told one by one; the rest of them is counted."""
+
+app = typer.Typer(
+    name="tension",
+    help="Score statements between states for escalation: none < protest < warning < threat, "
+    "and who says it to whom.",
+    epilog="Exit code: 0 done, 1 an input could not be read (the others are done), 2 wrong usage.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: like Ctrl-C, from elsewhere; its argument is the signal's number."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
+    try:
+        code = app(prog_name="tension", standalone_mode=False)
+    except typer.TyperException as error:  # the arguments do not parse
+        _say(f"{error.format_message()} See 'tension --help'.")
+        code = error.exit_code
+    sys.exit(code)
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    raise _Terminated(number)
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn what ends a command early into one line on standard error and an exit code."""
+    try:
+        yield
+    except UsageError as error:
+        _say(str(error))
+        raise typer.Exit(2) from None
+    except TensionError as error:
+        _say(str(error))
+        raise typer.Exit(1) from None
+    except BrokenPipeError:  # whoever read our output has seen enough (| head)
+        _drop_output()
+        raise typer.Exit(0) from None
+    except KeyboardInterrupt as error:
+        _say("interrupted; a file that was being written is as it was before.")
+        raise typer.Exit(128 + int(error.args[0] if error.args else signal.SIGINT)) from None
+
+
+def _say(message: str) -> None:
+    """Print one line on standard error; if nobody reads that either, there is nobody to tell."""
+    with suppress(OSError, ValueError):
+        typer.echo(f"tension: {' '.join(message.split())}", err=True)
+
+
+def _drop_output() -> None:
+    """Point standard output at nothing, or Python complains in the end that it cannot flush it."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            number = version("tension-escalation")
+        except PackageNotFoundError:
+            number = "(not installed)"
+        typer.echo(f"tension {number}")
+        raise typer.Exit
+
+
+@app.callback()
+def _tension(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def score(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]...",
+            help="Files, folders, globs, - for standard input, or http(s) URLs of feeds. "
+            "Without any, a sample feed that ships with the package.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="File: .jsonl, .jsonl.gz, .csv, .csv.gz or .parquet. Written whole or not at all.",
+            show_default="standard output",
+        ),
+    ] = None,
+    kind: Annotated[
+        OutputFormat | None,
+        typer.Option(
+            "--format",
+            help="Format of the output.",
+            show_default="by the ending of OUT; table on a terminal, jsonl in a pipe",
+        ),
+    ] = None,
+    input_format: Annotated[
+        InputFormat, typer.Option(help="Format of the inputs; lines: one statement a line.")
+    ] = "auto",
+    min_level: Annotated[
+        Level,
+        typer.Option(
+            help="Leave out rows below this level. An article that could not be scored stays, with a note."
+        ),
+    ] = "protest",
+    everything: Annotated[
+        bool, typer.Option("--all", help="Keep every row, sentences without escalation included.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes to score with.")] = 1,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Carry this key of the input through; repeatable."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a model.", show_default="the one that ships with the package"),
+    ] = None,
+) -> None:
+    """Score news feeds: one row for each statement and who makes it to whom."""
+    with _exit_codes():
+        from scoring.batch import Settings, choose_format, open_output, score_inputs
+
+        settings = Settings(model, min_level, everything, tuple(keep or ()))
+        terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
+        kind = choose_format(output, kind, terminal)
+        _check_apart(inputs or (), output)
+        problems = _Problems()
+        with (
+            _or_sample(inputs) as named,
+            open_output(output, kind, settings.keep) as writer,
+            _progress(named, writer, terminal) as progress,
+        ):
+            summary = score_inputs(
+                named,
+                progress.writer,
+                settings,
+                on_problem=problems,
+                on_bytes=progress.on_bytes,
+                on_batch=progress.on_batch,
+                input_format=input_format,
+                jobs=jobs,
+            )
+        problems.tell_rest()
+        _say(str(summary))
+        if summary.problems:
+            raise typer.Exit(1)
+
+
+def _check_apart(inputs: Sequence[str], output: Path | None) -> None:
+    """Refuse to write over an input: one slip of the shell would cost an archive."""
+    if output is not None and any(Path(name).resolve() == output.resolve() for name in inputs):
+        raise UsageError(
+            f"{output}: expected another file than the input, found it named as both. Name another with -o."
+        )
+
+
+@contextmanager
+def _or_sample(inputs: Sequence[str] | None) -> Iterator[list[str]]:
+    """Give the inputs, or the sample feed where there are none."""
+    if inputs:
+        yield list(inputs)
+        return
+    _say("no INPUT, so this is the sample feed that ships with the package (tension score --help).")
+    with as_file(files("scoring") / "data" / "sample_feed.xml") as sample:
+        yield [str(sample)]
+
+
+class _Problems:
+    """Tells the problems of reading on standard error: the first of each input, then how many more."""
+
+    def __init__(self) -> None:
+        self._met: Counter[str] = Counter()
+
+    def __call__(self, error: InputError) -> None:
+        self._met[error.where] += 1
+        if self._met[error.where] <= SHOWN_PROBLEMS:
+            _say(str(error))
+
+    def tell_rest(self) -> None:
+        for where, number in self._met.items():
+            if number > SHOWN_PROBLEMS:
+                _say(f"{where}: {number - SHOWN_PROBLEMS:,} more problems like these.")
+
+
+@app.command()
+def explain(
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="A statement, or - to read standard input.")
+    ],
+    kind: Annotated[
+        Literal["table", "jsonl"] | None,
+        typer.Option(
+            "--format",
+            help="Format of the output.",
+            show_default="table on a terminal, jsonl in a pipe",
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a model.", show_default="the one that ships with the package"),
+    ] = None,
+) -> None:
+    """Show what a statement is scored as, and the words and phrases that moved its score."""

@@ -1,0 +1,201 @@
+"""Sentence and actor mentions -> words -> named features, blind to which states they are.
+
+Every mention of a state becomes one and the same token, so the level cannot depend on who it is. The
+features are word and stem n-grams, and n-grams over the *skeleton*: the sequence of the cue groups of
+``data/cues.toml`` and of actors, all other words left out. They are names, not numbers, so that a
+scikit-learn vectoriser can count them and a person can read what a weight stands for.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+from importlib.resources import files
+from itertools import combinations
+from typing import Final, NamedTuple
+
+ACTOR: Final = "\x01"
+"""The token that stands for any mention of any state or organisation of states."""
+
+_TOKEN: Final = re.compile(
+    rf"{ACTOR}|[a-zà-öø-ÿāăąćčđēęěğīıłńňőřśşšťūůűźżžș]+(?:[-'][a-zà-öø-ÿ]+)*|\d[\d.,]*|[?!:;\"'–—-]"
+)
+_PLAIN: Final = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"'})
+_ENDING: Final = re.compile(r"(?:ing|ed|es|s|ly)$")
+_SHORTEST_STEM: Final = 3
+_PUNCTUATION: Final = frozenset("?:\"-")
+
+
+class Cue(NamedTuple):
+    """One place of the skeleton: a cue group (or actor, or mark) and the word it begins at."""
+
+    group: str
+    at: int
+
+
+def mask(text: str, spans: Iterable[Sequence[int]]) -> str:
+    """Replace every mention by the actor token.
+
+    Parameters
+    ----------
+    text : str
+        A sentence.
+    spans : iterable of (start, end, ...)
+        Non-overlapping mentions in order of start, e.g. from `scoring.actors.find_mentions`.
+
+    Returns
+    -------
+    str
+        The sentence with `ACTOR`, parted by blanks, in place of each mention.
+    """
+    parts, at = [], 0
+    for span in spans:
+        parts += (text[at : span[0]], f" {ACTOR} ")
+        at = span[1]
+    return "".join((*parts, text[at:]))
+
+
+def words(masked: str) -> list[str]:
+    """Split a masked sentence into lower-case words and the marks that carry meaning.
+
+    Numbers become ``0``; possessives are cut; ``n't`` becomes ``not`` and ``'ll`` ``will``; "the" before an actor
+    goes, lest "the Kremlin" and "Moscow" differ.
+    """
+    out: list[str] = []
+    for token in _TOKEN.findall(masked.translate(_PLAIN).lower()):
+        if token == ACTOR:
+            if out and out[-1] == "the":
+                out.pop()
+            out.append(token)
+        elif token[0].isdigit():
+            out.append("0")
+        elif "'" in token and len(token) > 1:
+            out += _contraction(token)
+        else:
+            out.append("-" if token in "–—" else token)
+    return out
+
+
+def _contraction(token: str) -> list[str]:
+    if token.endswith("n't"):
+        return [token[:-3], "not"]
+    if token.endswith("'ll"):
+        return [token[:-3], "will"]
+    return [token[:-2]] if token.endswith("'s") else [token]
+
+
+class _Lexicon(NamedTuple):
+    words: dict[str, str]
+    stems: dict[str, str]
+    phrases: dict[str, list[tuple[tuple[str, ...], str]]]
+
+
+@cache
+def _lexicon() -> _Lexicon:
+    raw = tomllib.loads((files(__package__) / "data" / "cues.toml").read_text(encoding="utf-8"))
+    lexicon = _Lexicon({}, {}, {})
+    for group, entries in raw.items():
+        name = group.upper()
+        for word in entries.get("words", "").split():
+            table, key = (lexicon.stems, word[:-1]) if word.endswith("*") else (lexicon.words, word)
+            table.setdefault(key, name)
+        for phrase in entries.get("phrases", "").split(","):
+            if parts := tuple(phrase.split()):
+                lexicon.phrases.setdefault(parts[0][:3].rstrip("*"), []).append((parts, name))
+    for known in lexicon.phrases.values():
+        known.sort(key=lambda entry: -len(entry[0]))
+    return lexicon
+
+
+@lru_cache(maxsize=1 << 16)
+def _group(word: str) -> str | None:
+    lexicon = _lexicon()
+    if word in lexicon.words:
+        return lexicon.words[word]
+    for length in range(len(word), 1, -1):
+        if word[:length] in lexicon.stems:
+            return lexicon.stems[word[:length]]
+    return None
+
+
+@lru_cache(maxsize=1 << 16)
+def _phrases(word: str) -> tuple[tuple[tuple[str, ...], str], ...]:
+    known = _lexicon().phrases.get(word[:3], ())
+    return tuple(entry for entry in known if _fits(word, entry[0][0]))
+
+
+def _fits(word: str, pattern: str) -> bool:
+    return word.startswith(pattern[:-1]) if pattern.endswith("*") else word == pattern
+
+
+def skeleton(sentence: Sequence[str]) -> list[Cue]:
+    """Reduce words to actors, cue groups and marks, in order; a longer phrase wins over its words."""
+    out: list[Cue] = []
+    at, end = 0, len(sentence)
+    while at < end:
+        word = sentence[at]
+        if word == ACTOR:
+            out.append(Cue("ACTOR", at))
+        elif word in _PUNCTUATION:
+            out.append(Cue(word, at))
+        else:
+            for parts, group in _phrases(word):
+                if all(
+                    at + k < end and _fits(sentence[at + k], part) for k, part in enumerate(parts)
+                ):
+                    out.append(Cue(group, at))
+                    at += len(parts) - 1
+                    break
+            else:
+                if found := _group(word):
+                    out.append(Cue(found, at))
+        at += 1
+    return out
+
+
+@lru_cache(maxsize=1 << 16)
+def stem(word: str) -> str:
+    """Cut the commonest English endings, so that "warns", "warned" and "warning" meet."""
+    if len(word) <= _SHORTEST_STEM + 1:
+        return word
+    cut = _ENDING.sub("", word)
+    return cut.rstrip("e") if len(cut) >= _SHORTEST_STEM else word
+
+
+def statement_features(masked: str) -> list[str]:
+    """Name the features of one masked sentence: the analyzer of the level classifier.
+
+    Parameters
+    ----------
+    masked : str
+        A sentence in which `mask` has replaced the actors.
+
+    Returns
+    -------
+    list of str
+        Feature names, repeated as often as they occur: ``w`` words, ``s`` stems, ``k`` skeleton n-grams, ``p`` pairs
+        of cue groups anywhere, ``g`` a word beside a cue group, ``n`` counts.
+    """
+    found = words(masked)
+    stems = [stem(word) for word in found]
+    cues = skeleton(found)
+    groups = [cue.group for cue in cues]
+    return [
+        *_ngrams("w", found),
+        *_ngrams("s", stems),
+        *_ngrams("k", groups),
+        *(f"k {a} {b} {c}" for a, b, c in zip(["<", *groups], groups, [*groups[1:], ">"], strict=False)),
+        *(f"p {a} {b}" for a, b in combinations(sorted(set(groups)), 2)),
+        *(f"g {found[a.at]}>{b.group}" for a, b in zip(cues, cues[1:], strict=False)),
+        *(f"g {a.group}>{found[b.at]}" for a, b in zip(cues, cues[1:], strict=False)),
+        f"n actors {min(groups.count('ACTOR'), 4)}",
+        f"n words {min(len(found) // 8, 6)}",
+    ]
+
+
+def _ngrams(kind: str, tokens: list[str]) -> list[str]:
+    singles = [f"{kind} {token}" for token in tokens]
+    pairs = [f"{kind} {a} {b}" for a, b in zip(["<", *tokens], [*tokens, ">"], strict=False)]
+    return singles + pairs

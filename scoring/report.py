@@ -1,0 +1,186 @@
+"""Tables for people: scored statements, and the phrases that moved a score."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from typing import IO, Final
+
+import pandas as pd
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+STYLES: Final[dict[str, str]] = {
+    "threat": "bold red",
+    "warning": "yellow",
+    "protest": "cyan",
+    "none": "dim",
+}
+"""Level -> style of rich."""
+
+_WIDE: Final = 100  # columns from which there is room for the bar and the publisher
+_BAR: Final = 5  # cells of the bar of a score
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_HIDDEN: Final = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
+
+
+class TableWriter:
+    """Writes tables of records for people, batch after batch under one header, columns of fixed width.
+
+    Parameters
+    ----------
+    file : binary file
+        Standard output or a file; colours only if it is a terminal.
+    width : int, optional
+        In columns; that of the terminal by default, 80 where there is none.
+    """
+
+    def __init__(self, file: IO[bytes], width: int | None = None) -> None:
+        self._console = console(file, width)
+        self._header = True
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Print one line a row; no rows print nothing."""
+        if frame.empty:
+            return
+        table = _grid(self._console.width, self._header)
+        for row in frame.to_dict("records"):
+            table.add_row(*_cells(row, self._console.width))
+        self._console.print(table)
+        self._console.file.flush()
+        self._header = False
+
+    def close(self) -> None:
+        """Say so if there was nothing to show."""
+        if self._header:
+            self._console.print("No statement at or above the level asked for.", style="dim")
+        self._console.file.flush()
+
+
+def console(file: IO[bytes], width: int | None = None) -> Console:
+    """Return a console that writes to a binary file, in UTF-8, without markup, links or highlights."""
+    text = io.TextIOWrapper(_Kept(file), encoding="utf-8", errors="replace", write_through=True)
+    return Console(file=text, width=width, markup=False, highlight=False, emoji=False)
+
+
+def _grid(width: int, header: bool) -> Table:
+    """Make the table; whatever is in it, it is as wide as the console."""
+    table = Table(
+        box=None, show_header=header, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", width=width
+    )
+    columns = {"level": 9, "score": 5, "source -> target": 16, "date": 10}
+    if width >= _WIDE:
+        columns = columns | {"score": 5 + _BAR, "publisher": 14}
+    left = max(10, width - sum(columns.values()) - len(columns))
+    for name, size in (columns | {"text": left}).items():
+        table.add_column(name, width=size, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _cells(row: dict[str, object], width: int) -> list[RenderableType]:
+    """Make the cells of one record: level with ? for review, score, dyad, date, publisher, text."""
+    text = Text(visible(row["text"]))
+    date = row["published"]
+    when = date.strftime("%Y-%m-%d") if isinstance(date, pd.Timestamp) and not pd.isna(date) else ""
+    publisher = [Text(visible(row["publisher"]))] if width >= _WIDE else []
+    level = row["level"]
+    if not isinstance(level, str):
+        why = Text(f"{visible(row['note'])}: {text}", style="dim italic")
+        return [Text("-", style="dim"), "", "", when, *publisher, why]
+    style = STYLES[level]
+    score = float(str(row["score"]))
+    number = f"{score:.2f} {bar(score, _BAR)}" if width >= _WIDE else f"{score:.2f}"
+    return [
+        Text(f"{level} ?" if row["review"] else level, style=style),
+        Text(number, style=style),
+        Text(_dyad(row)),
+        Text(when),
+        *publisher,
+        text,
+    ]
+
+
+def _dyad(row: dict[str, object]) -> str:
+    """Write ``KOR -> RUS``; ``?`` for a side not named, brackets round one that the context named."""
+    resolved = str(row["resolved"] or "").split() if isinstance(row["resolved"], str) else []
+    if row["level"] == "none" and not isinstance(row["source"], str):
+        return ""
+    sides = []
+    for side in ("source", "target"):
+        code = row[side] if isinstance(row[side], str) else "?"
+        sides.append(f"[{code}]" if side in resolved else str(code))
+    return " -> ".join(sides)
+
+
+def bar(share: float, width: int) -> str:
+    """Draw 0..1 as a bar of at most `width` cells, to an eighth of a cell."""
+    whole, eighth = divmod(round(max(0.0, min(1.0, share)) * width * 8), 8)
+    return ("█" * whole + (_EIGHTHS[eighth] if eighth else "")).ljust(width)
+
+
+def visible(value: object) -> str:
+    """Return somebody else's text as one line that cannot steer a terminal.
+
+    Parameters
+    ----------
+    value : object
+        A string, or null.
+
+    Returns
+    -------
+    str
+        Without control, escape, bidirectional and other invisible characters; "" for null.
+    """
+    if not isinstance(value, str):
+        return ""
+    shown = ("" if unicodedata.category(c) in _HIDDEN else c for c in " ".join(value.split()))
+    return "".join(shown)
+
+
+def phrases_table(phrases: pd.DataFrame, most: int = 10, width: int = 80) -> Table:
+    """Make the table of the phrases that moved a score, the one with the largest effect first.
+
+    Parameters
+    ----------
+    phrases : pandas.DataFrame
+        Columns ``phrase`` and ``effect``, as `scoring.explain.explain` gives them.
+    most : int, optional
+        Rows at most.
+    width : int, optional
+        Of the table in columns.
+
+    Returns
+    -------
+    rich.table.Table
+        Bars to the right raise the score, bars to the left lower it.
+    """
+    half = 12
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("phrase", no_wrap=True, overflow="ellipsis", max_width=width - 2 * half - 12)
+    table.add_column("effect", justify="right")
+    table.add_column("lowers | raises", justify="center")
+    shown = phrases.head(most)
+    largest = float(shown["effect"].abs().max()) if len(shown) else 0.0
+    for phrase, effect in zip(shown["phrase"], shown["effect"], strict=True):
+        drawn = bar(abs(effect) / largest if largest else 0.0, half).rstrip()
+        left, right = ("█" * len(drawn), "") if effect < 0 else ("", drawn)
+        bars = Text.assemble((left.rjust(half), "green"), "|", (right.ljust(half), "red"))
+        table.add_row(Text(visible(phrase)), f"{effect:+.3f}", bars)
+    return table
+
+
+class _Kept(io.RawIOBase):
+    """Lends a binary file to a text layer without letting that close it when it goes."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+    def write(self, data: object) -> int:
+        return self._file.write(data)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,289 @@
+"""Articles -> sentences -> actors -> levels -> dyads -> records.
+
+The level is asked first, of every sentence; who says it to whom only of the sentences that escalate. Every
+stage works row by row, so a statement's record is the same alone and in any batch, bit for bit.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scoring.actors import Mention, find_mentions
+from scoring.artifact import Model, shipped_folder
+from scoring.artifact import load as load_model
+from scoring.context import Context
+from scoring.dyads import Dyad, find_dyads
+from scoring.errors import UsageError
+from scoring.features import mask
+from scoring.feeds import Article
+from scoring.language import not_english
+from scoring.levels import LEVELS, PROBABILITIES
+from scoring.records import records_frame
+from scoring.sentences import split_sentences
+
+_WEIGHTS: Final = np.arange(len(LEVELS)) / (len(LEVELS) - 1)
+NO_TEXT: Final = "no text"
+
+
+@dataclass(slots=True)
+class Statement:
+    """A sentence of an article on its way through the stages."""
+
+    article: Article
+    sentence: int
+    text: str
+    note: str | None
+    scored: bool
+    mentions: list[Mention] = field(default_factory=list)
+
+
+def load(path: str | Path | None = None) -> Scorer:
+    """Load a scorer.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        Folder of a model; the shipped one by default.
+
+    Returns
+    -------
+    Scorer
+
+    Raises
+    ------
+    scoring.errors.ArtifactError
+        If the model is missing, truncated, changed, untrusted or of another library version.
+    """
+    return Scorer(load_model(Path(path) if path is not None else shipped_folder()))
+
+
+class Scorer:
+    """Scores texts, frames and articles with one model.
+
+    Parameters
+    ----------
+    model : scoring.artifact.Model
+        From `scoring.artifact.load`, or freshly fitted.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.version = str(model.manifest.get("version", "unsaved"))
+
+    def score(
+        self, text: str, *, title: str | None = None, published: dt.datetime | None = None
+    ) -> pd.DataFrame:
+        """Score one text.
+
+        Parameters
+        ----------
+        text : str
+            One sentence or a whole article.
+        title : str, optional
+            Its headline: sentence 0.
+        published : datetime, optional
+            Tells which office holders of the same name are meant; naive means UTC.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Records (`scoring.records.RECORD_COLUMNS`), one or more rows a sentence.
+        """
+        return self.score_articles([Article.of(title=title, text=text, published=published)])
+
+    def score_frame(
+        self,
+        frame: pd.DataFrame,
+        *,
+        text: str = "text",
+        title: str | None = None,
+        published: str | None = None,
+        article_id: str | None = None,
+    ) -> pd.DataFrame:
+        """Score a table with one article or statement a row.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            Any index; null texts are allowed and give a row that says so.
+        text, title, published, article_id : str, optional
+            Names of the columns that hold these. Without `article_id`, the index tells the rows apart.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Records in the order of the rows; ``article_id`` is the given id, else the index value, as a string.
+
+        Raises
+        ------
+        scoring.errors.UsageError
+            If a named column is not there, or a text is neither a string nor null.
+        """
+        columns = {"text": text, "title": title, "published": published, "article_id": article_id}
+        for name in filter(None, columns.values()):
+            if name not in frame.columns:
+                found = ", ".join(map(str, frame.columns))
+                raise UsageError(
+                    f"expected a column {name!r}, found {found}. Name the column that holds it."
+                )
+        values = {role: _column(frame, name) for role, name in columns.items()}
+        ids = frame.index if article_id is None else values["article_id"]
+        articles = [
+            Article.of(id=str(id_), text=text, title=title, published=published)
+            for id_, text, title, published in zip(
+                ids, values["text"], values["title"], values["published"], strict=True
+            )
+        ]
+        return self.score_articles(articles)
+
+    def score_lines(self, texts: Sequence[str]) -> pd.DataFrame:
+        """Score statements that are not to be split: ``article_id`` is the position from 1."""
+        return self.score_articles(
+            [Article.of(id=str(i), text=text, whole=True) for i, text in enumerate(texts, 1)]
+        )
+
+    def score_articles(self, articles: Iterable[Article], keep: Sequence[str] = ()) -> pd.DataFrame:
+        """Score articles as `scoring.feeds` reads them.
+
+        Parameters
+        ----------
+        articles : iterable of Article
+            In the order in which their rows are wanted.
+        keep : sequence of str, optional
+            Keys of ``Article.extra`` to carry through as columns.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Records, every row, levels of ``none`` included.
+        """
+        statements = [statement for article in articles for statement in _statements(article)]
+        scored = [statement for statement in statements if statement.scored]
+        probabilities = iter(self._probabilities(scored))
+        rows: list[dict[str, object]] = []
+        context = Context()
+        for statement in statements:
+            base = self._base(statement, keep)
+            if not statement.scored:
+                rows.append(base | {"score": np.nan} | dict.fromkeys(PROBABILITIES, np.nan))
+            else:
+                rows += self._rows(base, statement, next(probabilities), context)
+        return records_frame(rows, tuple(keep))
+
+    def explain(self, text: str) -> pd.DataFrame:
+        """Tell which words and phrases of a sentence moved its score, and by how much.
+
+        See `scoring.explain.explain`.
+        """
+        from scoring.explain import explain
+
+        return explain(self, text)
+
+    def expected_scores(self, masked: Sequence[str]) -> NDArray[np.float64]:
+        """Score masked sentences (`scoring.features.mask`): expected level / 3, shape (n,)."""
+        if not masked:
+            return np.zeros(0)
+        return self._predict(masked) @ _WEIGHTS
+
+    def _predict(self, masked: Sequence[str]) -> NDArray[np.float64]:
+        frame = pd.DataFrame({"text": np.asarray(masked, dtype=object)})
+        return np.asarray(self._model.level.predict_proba(frame))
+
+    def _probabilities(self, statements: list[Statement]) -> NDArray[np.float64]:
+        if not statements:
+            return np.zeros((0, len(LEVELS)))
+        return self._predict([mask(s.text, s.mentions) for s in statements])
+
+    def _base(self, statement: Statement, keep: Sequence[str]) -> dict[str, object]:
+        article = statement.article
+        return {
+            "article_id": article.id,
+            "published": article.published,
+            "publisher": article.publisher,
+            "url": article.url,
+            "sentence": statement.sentence,
+            "text": statement.text,
+            "review": not statement.scored,
+            "model": self.version,
+            "note": statement.note,
+        } | {key: article.extra.get(key) for key in keep}
+
+    def _rows(
+        self,
+        base: dict[str, object],
+        statement: Statement,
+        chances: NDArray[np.float64],
+        context: Context,
+    ) -> list[dict[str, object]]:
+        level = int(chances.argmax())
+        row = base | {
+            "level": LEVELS[level],
+            "score": float(sum(k * float(p) for k, p in enumerate(chances)) / (len(LEVELS) - 1)),
+            "review": bool(chances.max() < self._model.manifest["review_below"]),
+        }
+        row |= dict(zip(PROBABILITIES, map(float, chances), strict=True))
+        context.enter(statement.article, statement.sentence, statement.text, statement.mentions)
+        if level == 0:
+            return [row]
+        dyads = find_dyads(
+            statement.text,
+            statement.mentions,
+            self._model.roles,
+            self._model.manifest["dyad_at_least"],
+        )
+        out = []
+        for dyad in dyads:
+            source, target, resolved = context.resolve(dyad)
+            out.append(
+                row
+                | {
+                    "source": source,
+                    "target": target,
+                    "source_span": dyad.source_span,
+                    "target_span": dyad.target_span,
+                    "resolved": resolved,
+                }
+            )
+        return out
+
+
+def _column(frame: pd.DataFrame, name: str | None) -> list[Any]:
+    if name is None:
+        return [None] * len(frame)
+    return [None if pd.isna(value) else value for value in frame[name]]
+
+
+def _statements(article: Article) -> Iterable[Statement]:
+    """Split an article; one that cannot be scored gives one statement that says why."""
+    texts = list(_sentences(article))
+    why = article.note if not texts else not_english("\n".join(t for _, t in texts))
+    if not texts:
+        yield Statement(article, 0, "", why or NO_TEXT, scored=False)
+        return
+    when = article.published.date() if article.published else None
+    for number, text in texts:
+        if why:
+            yield Statement(article, number, text, why, scored=False)
+        else:
+            mentions = find_mentions(text, when)
+            yield Statement(article, number, text, article.note, scored=True, mentions=mentions)
+
+
+def _sentences(article: Article) -> Iterable[tuple[int, str]]:
+    """Number the sentences: 0 is the title (or the one whole statement), the body counts from 1."""
+    if article.whole:
+        if article.text:
+            yield 0, article.text
+        return
+    if article.title:
+        yield 0, article.title
+    if article.text:
+        yield from enumerate(split_sentences(article.text), 1)
