@@ -17,7 +17,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -236,6 +243,7 @@ def score_batches(
         for group in groups:
             yield score_batch(group, settings)
         return
+    strangers = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _watch_parent)
     try:
         pending = deque([_submit(pool, [], settings)])  # loads the model while the first articles are read
@@ -250,8 +258,12 @@ def score_batches(
             f"expected {jobs} processes at work, found that one had died (was memory short?). "
             "Run again with a smaller --jobs."
         ) from error
+    except BaseException:  # nobody wants the batches under way any more
+        for process in set(multiprocessing.active_children()) - strangers:
+            process.terminate()
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)  # waits for the batches under way: a second or so
+        pool.shutdown(cancel_futures=True)
 
 
 def _submit(
@@ -275,6 +287,20 @@ def _watch_parent() -> None:
         watch.start()
 
 
+class Progress:
+    """Is told how a run goes on. This one keeps it to itself; `scoring.report.ProgressBar` shows it."""
+
+    def read(self, size: int) -> None:
+        """So many bytes more of the input have been read."""
+
+    def scored(self, summary: Summary) -> None:
+        """One more batch has been scored and written; this is what came of the run so far."""
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Leave the terminal to the output for the length of a block."""
+        return nullcontext()
+
+
 def score_inputs(
     inputs: Sequence[str],
     writer: Writer,
@@ -283,7 +309,7 @@ def score_inputs(
     on_problem: Callable[[InputError], None],
     input_format: str = "auto",
     jobs: int = 1,
-    on_bytes: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Summary:
     """Read, score and write: the whole way, one batch at a time.
 
@@ -301,8 +327,8 @@ def score_inputs(
         As `scoring.feeds.read_articles` takes it.
     jobs : int, optional
         Number of processes.
-    on_bytes : callable, optional
-        Called with numbers of bytes as they are read.
+    progress : Progress, optional
+        Is told how the run goes on.
 
     Returns
     -------
@@ -314,17 +340,21 @@ def score_inputs(
         If nothing can go on: no model, output not writable, a process died.
     """
     summary = Summary()
+    progress = progress or Progress()
 
     def problem(error: InputError) -> None:
         summary.problems += 1
         on_problem(error)
 
-    articles = unique(read_articles(inputs, input_format, problem, settings.keep, on_bytes=on_bytes))
+    articles = unique(read_articles(inputs, input_format, problem, settings.keep, on_bytes=progress.read))
     with closing(score_batches(batches(articles), settings, jobs)) as results:
         for frame, part in results:
             summary.add(part)
-            writer.write(frame)
-    summary.duplicates = articles.dropped
+            summary.duplicates = articles.dropped
+            with progress.paused():
+                writer.write(frame)
+            progress.scored(summary)
+    summary.duplicates = articles.dropped  # also when all that came after the last batch was dropped
     return summary
 
 
@@ -355,15 +385,7 @@ class JsonlWriter:
 
     def write(self, frame: pd.DataFrame) -> None:
         """Write one line a row."""
-        columns = plain_columns(frame)
-        lines = (
-            json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, allow_nan=False)
-            for row in zip(*columns.values(), strict=True)
-        )
-        # A lone surrogate has no UTF-8; "\ud800" is its JSON.
-        self._file.write(
-            "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
-        )
+        self._file.write(b"".join(map(json_line, plain_rows(frame))))
 
     def close(self) -> None:
         """Hold nothing back."""
@@ -493,6 +515,18 @@ def plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
     return columns
 
 
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Turn a table of records into one dict a row, of what JSON knows (`plain_columns`)."""
+    columns = plain_columns(frame)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def json_line(value: object) -> bytes:
+    """Return a value as a line of JSON in UTF-8."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return f"{line}\n".encode(errors="backslashreplace")  # a lone surrogate: "\ud800" is its JSON
+
+
 def _iso(when: pd.Timestamp) -> str:
     return when.isoformat().replace("+00:00", "Z")
 
@@ -583,7 +617,7 @@ def open_output(output: Path | None, kind: str, keep: Sequence[str] = ()) -> Ite
     OutputError
         If the folder or file is not writable, at once; if the disk is full, when it is.
     """
-    with _standard_output() if output is None else whole_file(output) as file, ExitStack() as stack:
+    with standard_output() if output is None else whole_file(output) as file, ExitStack() as stack:
         if output is not None and kind in ("jsonl", "csv") and output.name.lower().endswith(".gz"):
             # Neither name nor time in the header: the same rows are the same bytes.
             file = stack.enter_context(gzip.GzipFile("", "wb", 6, file, mtime=0))  # type: ignore
@@ -650,7 +684,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _standard_output() -> Iterator[IO[bytes]]:
+def standard_output() -> Iterator[IO[bytes]]:
+    """Give standard output as a binary file whose errors say that it is that; every write goes out at once."""
     if sys.stdout is None:
         raise OutputError("standard output: expected it open, found it closed. Name a file with -o.")
     yield _Sink(sys.stdout.buffer, "standard output", at_once=True)  # type: ignore[misc]
@@ -694,5 +729,5 @@ def _named(name: str) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             f"{name}: expected to write there, found: {error.strerror or error}. "
-            "What stood there is untouched. Make room or name another place with -o."
+            "Mend that, or name another place with -o."
         ) from error

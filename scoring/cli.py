@@ -10,12 +10,12 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 
 import typer
 
@@ -24,7 +24,8 @@ from scoring.errors import InputError, TensionError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from scoring.batch import Writer
+    from scoring.batch import Progress
+    from scoring.scorer import Scorer
 
 Level = Literal["none", "protest", "warning", "threat"]
 InputFormat = Literal["auto", "feed", "jsonl", "csv", "parquet", "html", "text", "lines"]
@@ -178,15 +179,14 @@ def score(
         with (
             _or_sample(inputs) as named,
             open_output(output, kind, settings.keep) as writer,
-            _progress(named, writer, terminal) as progress,
+            _progress(named, terminal) as progress,
         ):
             summary = score_inputs(
                 named,
-                progress.writer,
+                writer,
                 settings,
                 on_problem=problems,
-                on_bytes=progress.on_bytes,
-                on_batch=progress.on_batch,
+                progress=progress,
                 input_format=input_format,
                 jobs=jobs,
             )
@@ -213,6 +213,17 @@ def _or_sample(inputs: Sequence[str] | None) -> Iterator[list[str]]:
     _say("no INPUT, so this is the sample feed that ships with the package (tension score --help).")
     with as_file(files("scoring") / "data" / "sample_feed.xml") as sample:
         yield [str(sample)]
+
+
+def _progress(inputs: list[str], over_output: bool) -> AbstractContextManager[Progress]:
+    """Show progress to people only; a log file wants no bar."""
+    from scoring.batch import Progress
+    from scoring.inputs import total_bytes
+    from scoring.report import ProgressBar
+
+    if sys.stderr is None or not sys.stderr.isatty():
+        return nullcontext(Progress())
+    return ProgressBar(total_bytes(inputs), over_output)
 
 
 class _Problems:
@@ -251,3 +262,33 @@ def explain(
     ] = None,
 ) -> None:
     """Show what a statement is scored as, and the words and phrases that moved its score."""
+    with _exit_codes():
+        from scoring.batch import choose_format, json_line, plain_rows, standard_output
+        from scoring.report import TableWriter
+        from scoring.scorer import load
+
+        text = sys.stdin.buffer.read().decode(errors="replace") if text == "-" else text
+        if not text.strip():
+            raise UsageError("explain: expected a statement, found no text. Give one in quotes.")
+        scorer = load(model)
+        chosen = choose_format(None, kind, sys.stdout is not None and sys.stdout.isatty())
+        with standard_output() as file:
+            table = TableWriter(file)
+            for records, phrases in _explained(scorer, text):
+                if chosen == "table":
+                    table.write(records)
+                    table.write_phrases(phrases)
+                else:
+                    told = {"statements": plain_rows(records), "phrases": phrases.to_dict("records")}
+                    file.write(json_line(told))
+
+
+def _explained(scorer: Scorer, text: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Give the records and the moving phrases of each sentence that escalates, else of the likeliest one."""
+    records = scorer.score(text)
+    escalates = records["level"].notna() & records["level"].ne("none")
+    if not escalates.any():
+        escalates = records["sentence"].eq(records.loc[records["score"].fillna(-1).idxmax(), "sentence"])
+    for _, rows in records[escalates].groupby("sentence", sort=False):
+        scored = rows["level"].notna().all()
+        yield rows, scorer.explain(rows["text"].iloc[0] if scored else "")

@@ -8,7 +8,7 @@ from typing import Final
 
 from scoring.actors import Mention
 from scoring.dyads import Dyad
-from scoring.feeds import Article
+from scoring.articles import Article
 
 _SPEAKER: Final = re.compile(
     r"\b(?:he|she|it|they|the (?:\w+ )?(?:ministry|minister|president|premier|chancellor|government|spokes\w+|"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from scoring.actors import find_mentions
+from scoring.actors import Mention, find_mentions
 from scoring.features import mask
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def explain(scorer: Scorer, text: str) -> pd.DataFrame:
         for i in range(len(single) - n)
     ]
     whole, *without = scorer.expected_scores(
-        [mask(text, actors), *(_without(text, span, actors) for span in spans)]
+        [mask(text, mentions), *(_without(text, span, mentions) for span in spans)]
     )
     effects = {span: float(whole - score) for span, score in zip(spans, without, strict=True)}
     rows = [
@@ -66,12 +66,15 @@ def explain(scorer: Scorer, text: str) -> pd.DataFrame:
     return frame.loc[order].reset_index(drop=True)
 
 
-def _without(text: str, span: tuple[int, int], actors: list[tuple[int, int]]) -> str:
+def _without(text: str, span: tuple[int, int], mentions: list[Mention]) -> str:
     """Mask a sentence from which one span has been cut."""
     start, end = span
-    before = [actor for actor in actors if actor[1] <= start]
-    after = [(a - end, b - end) for a, b in actors if a >= end]
-    return f"{mask(text[:start], before)} {mask(text[end:], after)}"
+    cut = end - start
+    kept = [mention for mention in mentions if mention.end <= start]
+    for mention in mentions:
+        if mention.start >= end:
+            kept.append(mention._replace(start=mention.start - cut, end=mention.end - cut))
+    return mask(text[:start] + text[end:], kept)
 
 
 def _says_more(span: tuple[int, int], effects: dict[tuple[int, int], float]) -> bool:

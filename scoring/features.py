@@ -16,11 +16,16 @@ from importlib.resources import files
 from itertools import combinations
 from typing import Final, NamedTuple
 
+from scoring.actors import Mention
+
 ACTOR: Final = "\x01"
 """The token that stands for any mention of any state or organisation of states."""
 
+_OTHERS: Final = "\x02\x03"
+"""In a masked sentence: the second actor, and any further one. Words treat all alike; what counts them does not."""
+
 _TOKEN: Final = re.compile(
-    rf"{ACTOR}|[a-zà-öø-ÿāăąćčđēęěğīıłńňőřśşšťūůűźżžș]+(?:[-'][a-zà-öø-ÿ]+)*|\d[\d.,]*|[?!:;\"'–—-]"
+    rf"[{ACTOR}{_OTHERS}]|[a-zà-öø-ÿāăąćčđēęěğīıłńňőřśşšťūůűźżžș]+(?:[-'][a-zà-öø-ÿ]+)*|\d[\d.,]*|[?!:;\"'–—-]"
 )
 _PLAIN: Final = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"'})
 _ENDING: Final = re.compile(r"(?:ing|ed|es|s|ly)$")
@@ -35,25 +40,28 @@ class Cue(NamedTuple):
     at: int
 
 
-def mask(text: str, spans: Iterable[Sequence[int]]) -> str:
-    """Replace every mention by the actor token.
+def mask(text: str, mentions: Iterable[Mention]) -> str:
+    """Replace every mention by a token that tells the first actor, the second and the others apart.
 
     Parameters
     ----------
     text : str
         A sentence.
-    spans : iterable of (start, end, ...)
-        Non-overlapping mentions in order of start, e.g. from `scoring.actors.find_mentions`.
+    mentions : iterable of Mention
+        Non-overlapping, in order of start, as `scoring.actors.find_mentions` gives them.
 
     Returns
     -------
     str
-        The sentence with `ACTOR`, parted by blanks, in place of each mention.
+        The sentence with a control character, parted by blanks, in place of each mention.
     """
-    parts, at = [], 0
-    for span in spans:
-        parts += (text[at : span[0]], f" {ACTOR} ")
-        at = span[1]
+    parts: list[str] = []
+    order: dict[str, int] = {}
+    at = 0
+    for mention in mentions:
+        number = order.setdefault(mention.code, len(order))
+        parts += (text[at : mention.start], f" {(ACTOR + _OTHERS)[min(number, 2)]} ")
+        at = mention.end
     return "".join((*parts, text[at:]))
 
 
@@ -65,10 +73,10 @@ def words(masked: str) -> list[str]:
     """
     out: list[str] = []
     for token in _TOKEN.findall(masked.translate(_PLAIN).lower()):
-        if token == ACTOR:
+        if token <= _OTHERS[-1]:
             if out and out[-1] == "the":
                 out.pop()
-            out.append(token)
+            out.append(ACTOR)
         elif token[0].isdigit():
             out.append("0")
         elif "'" in token and len(token) > 1:
@@ -191,6 +199,7 @@ def statement_features(masked: str) -> list[str]:
         *(f"g {found[a.at]}>{b.group}" for a, b in zip(cues, cues[1:], strict=False)),
         *(f"g {a.group}>{found[b.at]}" for a, b in zip(cues, cues[1:], strict=False)),
         f"n actors {min(groups.count('ACTOR'), 4)}",
+        f"n different {sum(mark in masked for mark in ACTOR + _OTHERS)}",
         f"n words {min(len(found) // 8, 6)}",
     ]
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import io
+import time
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Final
 
 import pandas as pd
 from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
+
+from scoring.batch import Progress, Summary
 
 STYLES: Final[dict[str, str]] = {
     "threat": "bold red",
@@ -51,6 +64,19 @@ class TableWriter:
         self._console.file.flush()
         self._header = False
 
+    def write_phrases(self, phrases: pd.DataFrame, most: int = 10) -> None:
+        """Print the phrases that moved the score of the statements just written.
+
+        Parameters
+        ----------
+        phrases : pandas.DataFrame
+            Columns ``phrase`` and ``effect``, as `scoring.explain.explain` gives them.
+        most : int, optional
+            Rows at most.
+        """
+        if len(phrases):
+            self._console.print("\n", phrases_table(phrases.head(most), self._console.width), "\n", sep="")
+
     def close(self) -> None:
         """Say so if there was nothing to show."""
         if self._header:
@@ -69,7 +95,7 @@ def _grid(width: int, header: bool) -> Table:
     table = Table(
         box=None, show_header=header, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", width=width
     )
-    columns = {"level": 9, "score": 5, "source -> target": 16, "date": 10}
+    columns = {"level": 9, "score": 5, "dyad": 14, "date": 10}
     if width >= _WIDE:
         columns = columns | {"score": 5 + _BAR, "publisher": 14}
     left = max(10, width - sum(columns.values()) - len(columns))
@@ -138,36 +164,89 @@ def visible(value: object) -> str:
     return "".join(shown)
 
 
-def phrases_table(phrases: pd.DataFrame, most: int = 10, width: int = 80) -> Table:
-    """Make the table of the phrases that moved a score, the one with the largest effect first.
+def phrases_table(phrases: pd.DataFrame, width: int = 80) -> Table:
+    """Make the table of the phrases that moved a score, in the order given.
 
     Parameters
     ----------
     phrases : pandas.DataFrame
-        Columns ``phrase`` and ``effect``, as `scoring.explain.explain` gives them.
-    most : int, optional
-        Rows at most.
+        Columns ``phrase`` (str) and ``effect`` (float).
     width : int, optional
         Of the table in columns.
 
     Returns
     -------
     rich.table.Table
-        Bars to the right raise the score, bars to the left lower it.
+        Bars to the right raise the score, bars to the left lower it; the longest is the largest effect.
     """
     half = 12
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("phrase", no_wrap=True, overflow="ellipsis", max_width=width - 2 * half - 12)
+    table.add_column("phrase", no_wrap=True, overflow="ellipsis", max_width=width - 2 * half - 14)
     table.add_column("effect", justify="right")
-    table.add_column("lowers | raises", justify="center")
-    shown = phrases.head(most)
-    largest = float(shown["effect"].abs().max()) if len(shown) else 0.0
-    for phrase, effect in zip(shown["phrase"], shown["effect"], strict=True):
-        drawn = bar(abs(effect) / largest if largest else 0.0, half).rstrip()
-        left, right = ("█" * len(drawn), "") if effect < 0 else ("", drawn)
+    table.add_column("lowers | raises".center(2 * half + 1))
+    largest = float(phrases["effect"].abs().max()) or 1.0
+    for phrase, effect in zip(phrases["phrase"], phrases["effect"], strict=True):
+        size = max(1, round(abs(effect) / largest * half))
+        left, right = ("█" * size, "") if effect < 0 else ("", "█" * size)
         bars = Text.assemble((left.rjust(half), "green"), "|", (right.ljust(half), "red"))
         table.add_row(Text(visible(phrase)), f"{effect:+.3f}", bars)
     return table
+
+
+class ProgressBar(Progress):
+    """Shows on standard error how far a run is: bytes read of those there are, articles and their speed.
+
+    Parameters
+    ----------
+    total : int or None
+        Bytes of all inputs; None where that is not known (standard input, URLs).
+    over_output : bool
+        Whether the output is printed on the same terminal, so that the bar has to make way for it.
+    """
+
+    def __init__(self, total: int | None, over_output: bool) -> None:
+        self._over_output = over_output
+        self._start = time.monotonic()
+        self._bar = Bar(
+            BarColumn(),
+            TaskProgressColumn(),
+            DownloadColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+        )
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bar.stop()
+
+    def read(self, size: int) -> None:
+        """Move the bar on by so many bytes."""
+        self._bar.advance(self._task, size)
+
+    def scored(self, summary: Summary) -> None:
+        """Show the articles done and their speed."""
+        rate = summary.articles / max(time.monotonic() - self._start, 1e-3)
+        said = f"{summary.articles:,} articles, {rate:,.0f}/s"
+        self._bar.update(self._task, description=said)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the bar off the terminal while the output is printed there."""
+        if not self._over_output:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
 
 class _Kept(io.RawIOBase):

@@ -17,13 +17,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scoring.actors import Mention, find_mentions
+from scoring.articles import Article, clean_text, content_id, to_utc
 from scoring.artifact import Model, shipped_folder
 from scoring.artifact import load as load_model
 from scoring.context import Context
 from scoring.dyads import Dyad, find_dyads
 from scoring.errors import UsageError
 from scoring.features import mask
-from scoring.feeds import Article
 from scoring.language import not_english
 from scoring.levels import LEVELS, PROBABILITIES
 from scoring.records import records_frame
@@ -97,7 +97,7 @@ class Scorer:
         pandas.DataFrame
             Records (`scoring.records.RECORD_COLUMNS`), one or more rows a sentence.
         """
-        return self.score_articles([Article.of(title=title, text=text, published=published)])
+        return self.score_articles([_article(None, text, title, published)])
 
     def score_frame(
         self,
@@ -137,7 +137,7 @@ class Scorer:
         values = {role: _column(frame, name) for role, name in columns.items()}
         ids = frame.index if article_id is None else values["article_id"]
         articles = [
-            Article.of(id=str(id_), text=text, title=title, published=published)
+            _article(str(id_), text, title, published)
             for id_, text, title, published in zip(
                 ids, values["text"], values["title"], values["published"], strict=True
             )
@@ -147,7 +147,7 @@ class Scorer:
     def score_lines(self, texts: Sequence[str]) -> pd.DataFrame:
         """Score statements that are not to be split: ``article_id`` is the position from 1."""
         return self.score_articles(
-            [Article.of(id=str(i), text=text, whole=True) for i, text in enumerate(texts, 1)]
+            [Article(id=str(i), title=None, text=text, whole=True) for i, text in enumerate(texts, 1)]
         )
 
     def score_articles(self, articles: Iterable[Article], keep: Sequence[str] = ()) -> pd.DataFrame:
@@ -255,6 +255,15 @@ class Scorer:
         return out
 
 
+def _article(id_: str | None, text: Any, title: Any, published: Any) -> Article:
+    for value in (text, title):
+        if not (value is None or isinstance(value, str)):
+            raise UsageError(
+                f"row {id_}: expected text or null, found {type(value).__name__}. Give strings."
+            )
+    return Article(id_ or content_id(title, text), title, text, to_utc(published))
+
+
 def _column(frame: pd.DataFrame, name: str | None) -> list[Any]:
     if name is None:
         return [None] * len(frame)
@@ -279,11 +288,11 @@ def _statements(article: Article) -> Iterable[Statement]:
 
 def _sentences(article: Article) -> Iterable[tuple[int, str]]:
     """Number the sentences: 0 is the title (or the one whole statement), the body counts from 1."""
+    title, text = (clean_text(part or "").strip() for part in (article.title, article.text))
     if article.whole:
-        if article.text:
-            yield 0, article.text
+        if text:
+            yield 0, text
         return
-    if article.title:
-        yield 0, article.title
-    if article.text:
-        yield from enumerate(split_sentences(article.text), 1)
+    if title:
+        yield 0, title
+    yield from enumerate(split_sentences(text), 1)

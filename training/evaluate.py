@@ -9,7 +9,7 @@ figures to scikit-learn's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -85,7 +85,7 @@ def collect(records: pd.DataFrame, n: int) -> Predictions:
     row = records["article_id"].astype(int).to_numpy() - 1
     level = records["level"].map(CODE)
     unscored = level.isna().to_numpy()
-    code = level.fillna(0).to_numpy(dtype=np.int64)
+    code = level.fillna(0).to_numpy().astype(np.int64)
     probability = records[list(PROBABILITIES)].to_numpy(dtype=float)
     probability = np.where(unscored[:, None], np.eye(len(LEVELS))[0], probability)
     order = np.lexsort((records["score"].fillna(0).to_numpy(dtype=float), code, row))
@@ -318,12 +318,12 @@ _RULES: Final = tuple(
 )
 
 
-def keyword_baseline(texts: Sequence[str]) -> Predictions:
+def keyword_baseline(texts: Iterable[str]) -> Predictions:
     """Predict levels by a dozen keyword rules: the least that a model must beat.
 
     Parameters
     ----------
-    texts : sequence of str
+    texts : iterable of str
         Statements.
 
     Returns
@@ -337,7 +337,7 @@ def keyword_baseline(texts: Sequence[str]) -> Predictions:
     )
 
 
-def tfidf_baseline(train: pd.DataFrame, texts: Sequence[str]) -> Predictions:
+def tfidf_baseline(train: pd.DataFrame, texts: Iterable[str]) -> Predictions:
     """Predict levels as scikit-learn does it off the shelf, trained on the same statements.
 
     TF-IDF of words 1-2 and of characters 3-5 within words, logistic regression with balanced
@@ -347,7 +347,7 @@ def tfidf_baseline(train: pd.DataFrame, texts: Sequence[str]) -> Predictions:
     ----------
     train : pandas.DataFrame
         Columns ``text`` and ``level``.
-    texts : sequence of str
+    texts : iterable of str
         Statements to predict.
 
     Returns
@@ -356,8 +356,9 @@ def tfidf_baseline(train: pd.DataFrame, texts: Sequence[str]) -> Predictions:
         Levels and probabilities.
     """
     model = tfidf_pipeline().fit(list(train["text"]), train["level"].map(CODE).to_numpy())
-    probability = np.zeros((len(texts), len(LEVELS)))
-    probability[:, model.classes_] = model.predict_proba(list(texts))
+    given = model.predict_proba(list(texts))
+    probability = np.zeros((len(given), len(LEVELS)))
+    probability[:, model.classes_] = given
     return Predictions(probability.argmax(axis=1), probability, None, None)
 
 

@@ -18,6 +18,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 
 from scoring.actors import find_mentions
+from scoring.articles import clean_text
 from scoring.artifact import Model
 from scoring.dyads import candidates
 from scoring.features import mask, statement_features
@@ -120,7 +121,8 @@ def fit(statements: pd.DataFrame, params: Params, seed: int) -> Model:
 
 def mask_all(texts: pd.Series[str]) -> pd.DataFrame:
     """Mask the actors of sentences: the input of the level classifier."""
-    return pd.DataFrame({"text": [mask(text, find_mentions(text)) for text in texts]})
+    cleaned = [clean_text(text) for text in texts]
+    return pd.DataFrame({"text": [mask(text, find_mentions(text)) for text in cleaned]})
 
 
 def _weights(

@@ -33,7 +33,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow
-import mlflow.data
+import mlflow.data.pandas_dataset
 import mlflow.sklearn
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -84,7 +84,7 @@ class Run:
 
     def log_data(self, statements: pd.DataFrame, name: str, digest: str) -> None:
         """Log which statements were used: name, digest and columns, not the statements."""
-        dataset = mlflow.data.from_pandas(
+        dataset = mlflow.data.pandas_dataset.from_pandas(
             statements[["id", "level", "pool", "stratum"]], name=name, digest=digest[:36]
         )
         mlflow.log_input(dataset, context=name)

@@ -1,0 +1,170 @@
+"""The article: what every input format is read into, and what makes one of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import html
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+MOST_CHARACTERS: Final = 1_000_000
+"""Characters of one article's text that are read; the rest is cut, and a note says so."""
+
+MOST_REMEMBERED: Final = 1_000_000
+"""Stories remembered in order to drop those seen twice: the newest ones, so that memory stays bounded."""
+
+_UNSEEN: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb]"
+)
+_BLANK: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\t]")
+_LINE: Final = re.compile("\r\n?|[\u0085\u2028\u2029]")
+_ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[a-zA-Z]{2,8}\d{0,2});")
+_ALIEN: Final = re.compile(r"[^\n -%'-~]")  # anything but plain ASCII; "&" may begin an entity
+_EPOCH_MILLISECONDS: Final = 10**11  # as seconds that would be the year 5138
+
+
+@dataclass(slots=True, eq=False)
+class Article:
+    """One item of a feed, one record of a file, one page, or one whole statement.
+
+    Parameters
+    ----------
+    id : str
+        As given, else a hash of the content (`content_id`).
+    title, text : str or None
+        Headline and body, as read; HTML is text by now.
+    published : datetime or None
+        Aware, in UTC.
+    publisher, url : str or None
+        Where it comes from.
+    extra : dict
+        Further keys that the user asked to keep.
+    note : str or None
+        Why it cannot be scored, or what was cut or mended in reading.
+    whole : bool
+        The text is one statement and is never split.
+    """
+
+    id: str
+    title: str | None
+    text: str | None
+    published: dt.datetime | None = None
+    publisher: str | None = None
+    url: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    note: str | None = None
+    whole: bool = False
+
+
+def content_id(title: str | None, text: str | None) -> str:
+    """Name an article that brings no id: the first 16 hex digits of the SHA-256 of title and text."""
+    content = f"{title or ''}\n{text or ''}".encode(errors="replace")
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def clean_text(text: str) -> str:
+    """Remove what a reader does not see and a machine stumbles over.
+
+    Zero-width, bidirectional and control characters split words and reverse what is read; they go. Entities that an
+    agency's export left behind become characters, odd blanks one blank, and letters their composed form (NFC).
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        The text with paragraph breaks as ``\\n``; the same object where nothing had to be done.
+    """
+    if not _ALIEN.search(text):
+        return text
+    if "&" in text and _ENTITY.search(text):
+        text = html.unescape(text)
+    text = _LINE.sub("\n", text)
+    text = _BLANK.sub(" ", _UNSEEN.sub("", text))
+    return unicodedata.normalize("NFC", text)
+
+
+def to_utc(value: object) -> dt.datetime | None:
+    """Read a date of any usual form as a moment in UTC; what cannot be read is None, never a guess.
+
+    Parameters
+    ----------
+    value : object
+        ISO 8601 or RFC 822 text, a date, a datetime (naive means UTC), or seconds or milliseconds since 1970.
+
+    Returns
+    -------
+    datetime or None
+        Aware, in UTC.
+    """
+    try:
+        moment = _moment(value)
+        if moment is None:
+            return None
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=dt.UTC)
+        return moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError, OSError, TypeError, IndexError):
+        return None
+
+
+def _moment(value: object) -> dt.datetime | None:
+    if isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, dt.date):
+        return dt.datetime(value.year, value.month, value.day)  # noqa: DTZ001 - made aware by the caller
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        seconds = value / 1000 if abs(value) >= _EPOCH_MILLISECONDS else value
+        return dt.datetime.fromtimestamp(seconds, dt.UTC)
+    if not isinstance(value, str) or not value.strip():
+        return None
+    text = value.strip()
+    try:
+        return dt.datetime.fromisoformat(text)
+    except ValueError:
+        return parsedate_to_datetime(text)
+
+
+class unique:  # noqa: N801 - reads as the function that it is used as
+    """Iterate over articles, leaving out a story seen before; whole statements are all kept.
+
+    Parameters
+    ----------
+    articles : iterable of Article
+        Read lazily.
+
+    Attributes
+    ----------
+    dropped : int
+        Articles left out so far.
+    """
+
+    def __init__(self, articles: Iterable[Article]) -> None:
+        self._articles = articles
+        self._seen: dict[int, None] = {}
+        self.dropped = 0
+
+    def __iter__(self) -> Iterator[Article]:
+        for article in self._articles:
+            if article.whole or not (article.title or article.text):
+                yield article
+                continue
+            story = " ".join(f"{article.title or ''}\n{article.text or ''}".casefold().split())
+            digest = hashlib.blake2b(story.encode(errors="replace"), digest_size=8).digest()
+            key = int.from_bytes(digest, "little")
+            if key in self._seen:
+                self.dropped += 1
+                continue
+            self._seen[key] = None
+            if len(self._seen) > MOST_REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            yield article

@@ -1,0 +1,326 @@
+"""One training run: read, cross-validate, fit, evaluate, track, save."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from scoring import artifact
+from scoring.errors import OutputError, UsageError
+from scoring.levels import LEVELS, codebook
+from scoring.scorer import Scorer
+from training import card, tracking
+from training.dataset import DataError, check_apart, digest, groups, read
+from training.evaluate import (
+    Metrics,
+    Predictions,
+    collect,
+    evaluate,
+    keyword_baseline,
+    tfidf_baseline,
+)
+from training.pipeline import Params, fit
+
+FOLDS: Final = 5
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training run leaves behind.
+
+    Parameters
+    ----------
+    model : scoring.artifact.Model
+        Fitted on all the training statements, with its manifest.
+    metrics : dict
+        ``cv`` and, if there were held-out statements, ``dev``: metrics of
+        `training.evaluate.evaluate`; ``baselines``: the same by method, on the rows of ``dev``,
+        else of ``cv``.
+    folder : Path or None
+        Where the model was saved.
+    """
+
+    model: artifact.Model
+    metrics: dict[str, Any]
+    folder: Path | None
+
+
+def run(
+    data: Sequence[Path],
+    dev: Sequence[Path] = (),
+    *,
+    seed: int = 0,
+    params: Params | None = None,
+    out: Path | None = Path("models"),
+    name: str | None = None,
+    say: Say = lambda _: None,
+) -> Outcome:
+    """Train a model on labelled statements, log the run to MLflow and save the model.
+
+    Parameters
+    ----------
+    data : sequence of Path
+        Labelled statements to train on (`training.dataset.read`).
+    dev : sequence of Path, optional
+        Labelled statements to evaluate on; nothing is fitted to or chosen by them.
+    seed : int, optional
+        Seed of everything random. The same data and seed give the same model.
+    params : Params, optional
+        Hyper-parameters; by default those of the shipped model.
+    out : Path, optional
+        Folder of the versions; None saves nothing.
+    name : str, optional
+        Version; by default the package's, and the first 8 hex digits of the data's digest.
+    say : callable, optional
+        Called with a line on each step that takes long.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    DataError
+        If a labelled statement is not as it should be, or is in both `data` and `dev`.
+    UsageError
+        If the version is there already.
+    TrackingError
+        If the MLflow store does not work.
+    OutputError
+        If the folder cannot be written.
+    """
+    params = params or Params()
+    train = read(data)
+    _check_enough(train)
+    held = read(dev) if dev else None
+    near = check_apart(train, held) if held is not None else 0
+    name = name or f"{_package()}-{digest(train)[:8]}"
+    _check_free(out, name)
+    with tracking.open_run(name) as tracked:
+        manifest = _manifest(name, train, params, seed) | {"mlflow_run": tracked.id}
+        if held is not None:
+            manifest["dev"] = describe(held) | {"near_train": near}
+        _log_origin(tracked, manifest)
+        tracked.log_data(train, "train", manifest["train"]["digest"])
+        if held is not None:
+            tracked.log_data(held, "dev", manifest["dev"]["digest"])
+        say(f"cross-validating on {len(train):,} statements")
+        out_of_fold = cross_validate(train, params, seed)
+        metrics: dict[str, Any] = {"cv": evaluate(train, out_of_fold, seed)}
+        say("fitting on all of them")
+        model = fit(train, params, seed)
+        model = replace(model, manifest=model.manifest | manifest)
+        if held is not None:
+            metrics["dev"] = evaluate(held, predict(model, held), seed)
+        say("fitting the baselines")
+        metrics["baselines"] = _baselines(train, held, seed)
+        for part in ("cv", "dev"):
+            if part in metrics:
+                tracked.log_metrics(part, metrics[part])
+        tracked.log_level(model.level)
+        folder = None if out is None else _save(model, metrics, out / name)
+        if folder is not None:
+            tracked.log_folder(folder)
+    return Outcome(model, metrics, folder)
+
+
+def predict(model: artifact.Model, statements: pd.DataFrame) -> Predictions:
+    """Score labelled statements the way a user does, one prediction each."""
+    texts = [str(text) for text in statements["text"]]
+    return collect(Scorer(model).score_lines(texts), len(texts))
+
+
+def cross_validate(statements: pd.DataFrame, params: Params, seed: int) -> Predictions:
+    """Predict each statement with a model that saw neither it nor a near-duplicate of it.
+
+    Parameters
+    ----------
+    statements : pandas.DataFrame
+        From `training.dataset.read`.
+    params : Params
+        Hyper-parameters.
+    seed : int
+        Seed of the folds and of the fits.
+
+    Returns
+    -------
+    Predictions
+        Of all rows, in order.
+    """
+    order, parts = [], []
+    for train, held in _folds(statements, seed):
+        model = fit(statements.iloc[train].reset_index(drop=True), params, seed)
+        order.append(held)
+        parts.append(predict(model, statements.iloc[held]))
+    back = np.argsort(np.concatenate(order))
+    dyads = [found for part in parts for found in part.dyads or ()]
+    return Predictions(
+        np.concatenate([part.level for part in parts])[back],
+        np.concatenate([part.probability for part in parts])[back],
+        np.concatenate([part.review for part in parts if part.review is not None])[back],
+        [dyads[row] for row in back],
+    )
+
+
+def describe(statements: pd.DataFrame) -> dict[str, Any]:
+    """Describe labelled statements for the manifest: counts and digest, no text."""
+    counts = {
+        by: {
+            str(name): {level: int((part == level).sum()) for level in LEVELS}
+            for name, part in statements.groupby(by)["level"]
+        }
+        for by in ("pool", "stratum")
+    }
+    return {
+        "digest": digest(statements),
+        "rows": len(statements),
+        "unsure": int(statements["unsure"].sum()),
+    } | counts
+
+
+def _folds(statements: pd.DataFrame, seed: int) -> Any:
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    return folds.split(statements, statements["level"], groups(statements))
+
+
+def _baselines(train: pd.DataFrame, held: pd.DataFrame | None, seed: int) -> dict[str, Metrics]:
+    """Evaluate the baselines on the rows of the headlines: held out, else cross-validated."""
+    if held is not None:
+        tfidf = tfidf_baseline(train, held["text"])
+    else:
+        held = train
+        level = np.zeros(len(train), dtype=np.int64)
+        probability = np.zeros((len(train), len(LEVELS)))
+        for rows, rest in _folds(train, seed):
+            part = tfidf_baseline(train.iloc[rows], train["text"].iloc[rest])
+            level[rest], probability[rest] = part.level, part.probability
+        tfidf = Predictions(level, probability, None, None)
+    return {
+        "keywords": evaluate(held, keyword_baseline(held["text"]), seed),
+        "tfidf": evaluate(held, tfidf, seed),
+    }
+
+
+def _check_enough(train: pd.DataFrame) -> None:
+    """Refuse data in which a level is too rare to be in every fold."""
+    counts = {level: int((train["level"] == level).sum()) for level in LEVELS}
+    if min(counts.values()) < FOLDS:
+        raise DataError(
+            "training data",
+            f"expected at least {FOLDS} statements of every level, found {counts}.",
+            "Label more statements of the rare levels.",
+        )
+
+
+def _check_free(out: Path | None, name: str) -> None:
+    if out is None:
+        return
+    if name != Path(name).name or name.startswith("."):
+        raise UsageError(f"expected a version that can name a folder, found {name!r}.")
+    if (out / name).exists():
+        raise UsageError(
+            f"{out / name}: expected no model of this version yet, found one. "
+            "Give another --version, or move that folder away."
+        )
+    try:  # now, not after the minutes of training
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{folder}: expected a folder that can be written, found: {error.strerror}. "
+        "Give another with --out."
+    )
+
+
+def _manifest(name: str, train: pd.DataFrame, params: Params, seed: int) -> dict[str, Any]:
+    """Say where the model comes from; `scoring.artifact.save` adds what it is."""
+    return {
+        "version": name,
+        "package": _package(),
+        "seed": seed,
+        "params": params.asdict(),
+        "train": describe(train),
+        "codebook": codebook()["version"],
+        "codebook_sha256": hashlib.sha256(
+            (files("scoring") / "codebook.toml").read_bytes()
+        ).hexdigest(),
+        "git": _git(),
+    }
+
+
+def _log_origin(tracked: tracking.Run, manifest: dict[str, Any]) -> None:
+    held = manifest.get("dev", {})
+    tracked.log_params(
+        manifest["params"]
+        | {"seed": manifest["seed"], "folds": FOLDS, "train.rows": manifest["train"]["rows"]}
+        | {f"dev.{key}": held[key] for key in ("rows", "near_train") if held}
+    )
+    tracked.log_tags(
+        {
+            "version": manifest["version"],
+            "package": manifest["package"],
+            "git.commit": manifest["git"]["commit"],
+            "git.clean": manifest["git"]["clean"],
+            "codebook.version": manifest["codebook"],
+            "codebook.sha256": manifest["codebook_sha256"],
+            "train.digest": manifest["train"]["digest"],
+        }
+        | {f"dev.{key}": held[key] for key in ("digest",) if held}
+    )
+
+
+def _save(model: artifact.Model, metrics: dict[str, Any], folder: Path) -> Path:
+    """Write the model folder, whole or not at all."""
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            made = Path(scratch) / folder.name
+            artifact.save(model, made)
+            text = json.dumps(metrics, indent=1, allow_nan=False)
+            (made / card.METRICS_FILE).write_text(text + "\n", encoding="utf-8")
+            card.write(made)
+            made.rename(folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return folder
+
+
+def _package() -> str:
+    try:
+        return version("tension-escalation")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _git() -> dict[str, Any]:
+    """Return the commit of this checkout and whether nothing was changed since; null if unknown."""
+    git = shutil.which("git")
+    here = Path(__file__).parent
+
+    def ask(*arguments: str) -> str | None:
+        if git is None:
+            return None
+        done = subprocess.run(  # noqa: S603
+            [git, "-C", str(here), *arguments], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit, changes = ask("rev-parse", "HEAD"), ask("--no-optional-locks", "status", "--porcelain")
+    return {"commit": commit, "clean": None if commit is None else changes == ""}
