@@ -1,4 +1,4 @@
-"""Articles -> batches -> records -> output: memory bounded by the batch, same bytes for any number of jobs."""
+"""Articles -> batches -> records -> output, in memory bounded by the batch, whatever the input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import (
@@ -28,22 +28,25 @@ from contextlib import (
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, cast
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scoring.articles import Article, unique
 from scoring.errors import InputError, OutputError, TensionError, UsageError
-from scoring.feeds import Article, read_articles, unique
+from scoring.feeds import read_articles
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.records import RECORD_COLUMNS
 from scoring.scorer import Scorer, load
 
 BATCH_CHARACTERS: Final = 200_000
-"""Characters of title, text and kept keys in a batch: about 1,500 sentences, well under a second of work."""
+"""Characters of title, text and kept keys in a batch: some 1,500 sentences, a blink of work."""
 
-_ARTICLE_COST: Final = 100  # characters that an article counts for beyond its text: an empty one is work too
+_ARTICLE_COST: Final = (
+    100  # characters that an article counts for beyond its text: an empty one is work too
+)
 
 ENDINGS: Final[dict[str, str]] = {
     ".jsonl": "jsonl",
@@ -55,7 +58,7 @@ ENDINGS: Final[dict[str, str]] = {
 """Endings of output files and the format that each stands for."""
 
 
-# --- articles -> records ------------------------------------------------------------------------------------
+# --- articles -> records ---
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,13 @@ class Settings:
     def __post_init__(self) -> None:
         if self.min_level not in CODE:
             raise UsageError(
-                f"expected a level ({', '.join(LEVELS)}), found {self.min_level!r}. Name one of them."
+                f"expected a level ({', '.join(LEVELS)}), found {self.min_level!r}. Name one."
             )
         for key in self.keep:
             if key in RECORD_COLUMNS or self.keep.count(key) > 1:
                 raise UsageError(
-                    f"--keep {key}: expected a key of the input that is not yet a column of the output, "
-                    f"found {key!r} there. Rename it in the input."
+                    f"--keep {key}: expected a key that is not yet a column of the output, "
+                    "found that it is. Rename it in the input."
                 )
 
 
@@ -99,7 +102,7 @@ class Summary:
     Parameters
     ----------
     articles, duplicates, sentences, problems : int
-        Articles scored, articles dropped as seen before, sentences scored, and problems met in reading.
+        Articles taken, those dropped as seen before, sentences scored, problems of reading.
     levels : Counter
         Rows (statements with their dyads) by level, those that are left out of the output included.
     unscored : Counter
@@ -199,7 +202,7 @@ def score_batch(articles: list[Article], settings: Settings) -> tuple[pd.DataFra
     )
     if not settings.everything:
         wanted = frame["level"].map(CODE).ge(CODE[settings.min_level])
-        # Of an article that could not be scored one row stays, so that nothing is lost without a word.
+        # Of an article that could not be scored one row stays, to say so and why.
         frame = frame[wanted | (begins & ~scored)]
     return frame, summary
 
@@ -211,11 +214,12 @@ def _scorer(model: Path | None) -> Scorer:
 
 def score_batches(
     groups: Iterable[list[Article]], settings: Settings, jobs: int = 1
-) -> Iterator[tuple[pd.DataFrame, Summary]]:
-    """Score batches, here or in `jobs` processes of their own, and give the results in the order of the batches.
+) -> Generator[tuple[pd.DataFrame, Summary]]:
+    """Score batches, here or in `jobs` processes, and give the results in the order of the batches.
 
-    At most two batches a process are under way, and none is read ahead of a slow consumer: a pool that
-    runs as fast as it can (joblib's generator) would pile up results in memory before a full pipe.
+    At most two batches a process are under way, whoever waits: a pool that runs as fast as it can
+    (joblib's generator) piles up results in memory behind a slow reader, and reads its input in a
+    thread whose errors are lost.
 
     Parameters
     ----------
@@ -246,7 +250,9 @@ def score_batches(
     strangers = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _watch_parent)
     try:
-        pending = deque([_submit(pool, [], settings)])  # loads the model while the first articles are read
+        pending = deque(
+            [_submit(pool, [], settings)]
+        )  # loads the model while the first articles are read
         for group in groups:
             pending.append(_submit(pool, group, settings))
             if len(pending) > 2 * jobs:
@@ -269,7 +275,7 @@ def score_batches(
 def _submit(
     pool: ProcessPoolExecutor, group: list[Article], settings: Settings
 ) -> Future[tuple[pd.DataFrame, Summary]]:
-    """Hand over a batch; processes that this starts never see Ctrl-C, which is for the parent to act on."""
+    """Hand over a batch; processes that this starts never see Ctrl-C: the parent acts on it."""
     if not hasattr(signal, "pthread_sigmask"):
         return pool.submit(score_batch, group, settings)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit the mask
@@ -282,13 +288,18 @@ def _submit(
 def _watch_parent() -> None:
     """Let this process end when the parent does, however that ends (SIGKILL, out of memory)."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        watch = threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True)
-        watch.start()
+    if parent is None:
+        return
+
+    def end_with_it() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
 
 
 class Progress:
-    """Is told how a run goes on. This one keeps it to itself; `scoring.report.ProgressBar` shows it."""
+    """Is told how a run goes on. This one keeps quiet; `scoring.report.ProgressBar` shows it."""
 
     def read(self, size: int) -> None:
         """So many bytes more of the input have been read."""
@@ -346,7 +357,9 @@ def score_inputs(
         summary.problems += 1
         on_problem(error)
 
-    articles = unique(read_articles(inputs, input_format, problem, settings.keep, on_bytes=progress.read))
+    articles = unique(
+        read_articles(inputs, input_format, problem, settings.keep, on_bytes=progress.read)
+    )
     with closing(score_batches(batches(articles), settings, jobs)) as results:
         for frame, part in results:
             summary.add(part)
@@ -354,11 +367,13 @@ def score_inputs(
             with progress.paused():
                 writer.write(frame)
             progress.scored(summary)
-    summary.duplicates = articles.dropped  # also when all that came after the last batch was dropped
+    summary.duplicates = (
+        articles.dropped
+    )  # also when all that came after the last batch was dropped
     return summary
 
 
-# --- records -> output --------------------------------------------------------------------------------------
+# --- records -> output ---
 
 
 class Writer(Protocol):
@@ -372,7 +387,7 @@ class Writer(Protocol):
 
 
 class JsonlWriter:
-    """One JSON object a line, keys in the order of the record; spans are [start, end], null is null.
+    """One JSON object a line, keys in the order of the record; spans are [start, end].
 
     Parameters
     ----------
@@ -392,7 +407,7 @@ class JsonlWriter:
 
 
 class CsvWriter:
-    """CSV in UTF-8 for people with spreadsheets: spans are start:end, null is empty, formulas are defused.
+    """CSV in UTF-8, for spreadsheets too: spans are start:end, null is empty, formulas are defused.
 
     Parameters
     ----------
@@ -446,7 +461,9 @@ class ParquetWriter:
         Columns after the record's.
     """
 
-    _GROUP: Final = 50_000  # rows; a group for every small batch would make a large file slow to read
+    _GROUP: Final = (
+        50_000  # rows; a group for every small batch would make a large file slow to read
+    )
 
     def __init__(self, file: IO[bytes], keep: Sequence[str]) -> None:
         self._schema = arrow_schema(keep)
@@ -459,7 +476,9 @@ class ParquetWriter:
         arrays = []
         for name in self._schema.names:
             kind = self._schema.field(name).type
-            values: Any = frame[name] if name == "published" else columns[name]
+            values = columns[name]
+            if name == "published":
+                values = [None if when is pd.NaT else when for when in frame[name].tolist()]
             if pa.types.is_string(kind):
                 values = [None if value is None else _arrow_text(value) for value in values]
             arrays.append(pa.array(values, type=kind))
@@ -492,7 +511,7 @@ def arrow_schema(keep: Sequence[str] = ()) -> pa.Schema:
 
 
 def plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """Turn a table of records into lists of what JSON knows: null for NaN, times as ISO 8601 with Z.
+    """Turn a table of records into lists of what JSON knows: null for NaN, times as ISO 8601, Z.
 
     Parameters
     ----------
@@ -645,7 +664,7 @@ def _writer(file: IO[bytes], kind: str, keep: Sequence[str]) -> Writer:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that is there whole when the block ends, and not at all, or as before, when it fails.
+    """Open a file that is there whole when the block ends, and is as before when it fails.
 
     Parameters
     ----------
@@ -662,15 +681,16 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
     OutputError
         If the folder or file is not writable, at once; if the disk is full, when it is.
     """
-    name, target = str(path), path.resolve()  # a symbolic link stays one
-    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
-        found = "a folder" if target.is_dir() else "something that may not be written to"
-        raise OutputError(f"{name}: expected a file to write, found {found}. Name another with -o.")
-    temporary = target.with_name(f".tension-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    name = str(path)
     with _named(name):
+        target = path.resolve()  # a symbolic link stays one
+        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+            found = "a folder" if target.is_dir() else "something that may not be written to"
+            raise OutputError(f"{name}: expected a file to write, found {found}. Name another -o.")
+        temporary = target.with_name(f".tension-{os.getpid()}-{secrets.token_hex(4)}.tmp")
         file = temporary.open("xb")
     try:
-        yield _Sink(file, name)  # type: ignore[misc]
+        yield cast(IO[bytes], _Sink(file, name))
         with _named(name):
             file.flush()
             os.fsync(file.fileno())
@@ -685,14 +705,16 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def standard_output() -> Iterator[IO[bytes]]:
-    """Give standard output as a binary file whose errors say that it is that; every write goes out at once."""
+    """Give standard output as a binary file; every write goes out at once, and errors name it."""
     if sys.stdout is None:
-        raise OutputError("standard output: expected it open, found it closed. Name a file with -o.")
-    yield _Sink(sys.stdout.buffer, "standard output", at_once=True)  # type: ignore[misc]
+        raise OutputError(
+            "standard output: expected it open, found it closed. Name a file with -o."
+        )
+    yield cast(IO[bytes], _Sink(sys.stdout.buffer, "standard output", at_once=True))
 
 
 class _Sink(io.RawIOBase):
-    """A file whose write errors name it; `at_once` hands every write on to a reader that may be waiting."""
+    """A file whose write errors name it; `at_once` hands every write on to whoever waits for it."""
 
     def __init__(self, file: IO[bytes], name: str, at_once: bool = False) -> None:
         self._file, self._name, self._at_once = file, name, at_once

@@ -1,7 +1,7 @@
 """The command ``tension``: data to standard output, messages and progress to standard error.
 
-Only typer is imported at the top; what takes long to import (pandas, scikit-learn) waits in the commands for
-its turn, so that ``tension --help`` answers at once.
+Only typer is imported at the top; what takes long to import (pandas, scikit-learn) waits in the
+commands for its turn, so that ``tension --help`` answers at once.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def score(
     min_level: Annotated[
         Level,
         typer.Option(
-            help="Leave out rows below this level. An article that could not be scored stays, with a note."
+            help="Leave out rows below this level. "
+            "Of an article that could not be scored one row stays and says why."
         ),
     ] = "protest",
     everything: Annotated[
@@ -173,12 +174,12 @@ def score(
 
         settings = Settings(model, min_level, everything, tuple(keep or ()))
         terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
-        kind = choose_format(output, kind, terminal)
+        chosen = choose_format(output, kind, terminal)
         _check_apart(inputs or (), output)
         problems = _Problems()
         with (
             _or_sample(inputs) as named,
-            open_output(output, kind, settings.keep) as writer,
+            open_output(output, chosen, settings.keep) as writer,
             _progress(named, terminal) as progress,
         ):
             summary = score_inputs(
@@ -197,11 +198,17 @@ def score(
 
 
 def _check_apart(inputs: Sequence[str], output: Path | None) -> None:
-    """Refuse to write over an input: one slip of the shell would cost an archive."""
-    if output is not None and any(Path(name).resolve() == output.resolve() for name in inputs):
-        raise UsageError(
-            f"{output}: expected another file than the input, found it named as both. Name another with -o."
-        )
+    """Refuse to write over an input, also one in a folder: a slip would cost an archive."""
+    if output is None or not output.exists():
+        return
+    from scoring.inputs import expand
+
+    for source in expand(inputs, lambda error: None):
+        if Path(source.name).resolve() == output.resolve():
+            raise UsageError(
+                f"{output}: expected an output that is no input, found it named as both. "
+                "Name another with -o."
+            )
 
 
 @contextmanager
@@ -227,7 +234,7 @@ def _progress(inputs: list[str], over_output: bool) -> AbstractContextManager[Pr
 
 
 class _Problems:
-    """Tells the problems of reading on standard error: the first of each input, then how many more."""
+    """Tells the problems of reading on standard error: the first of each input, then a count."""
 
     def __init__(self) -> None:
         self._met: Counter[str] = Counter()
@@ -279,16 +286,20 @@ def explain(
                     table.write(records)
                     table.write_phrases(phrases)
                 else:
-                    told = {"statements": plain_rows(records), "phrases": phrases.to_dict("records")}
+                    told = {
+                        "statements": plain_rows(records),
+                        "phrases": phrases.to_dict("records"),
+                    }
                     file.write(json_line(told))
 
 
 def _explained(scorer: Scorer, text: str) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-    """Give the records and the moving phrases of each sentence that escalates, else of the likeliest one."""
+    """Give records and moving phrases of each sentence that escalates, else of the likeliest."""
     records = scorer.score(text)
     escalates = records["level"].notna() & records["level"].ne("none")
     if not escalates.any():
-        escalates = records["sentence"].eq(records.loc[records["score"].fillna(-1).idxmax(), "sentence"])
+        likeliest = int(records["score"].fillna(-1.0).to_numpy().argmax())
+        escalates = records["sentence"].eq(records["sentence"].iloc[likeliest])
     for _, rows in records[escalates].groupby("sentence", sort=False):
         scored = rows["level"].notna().all()
         yield rows, scorer.explain(rows["text"].iloc[0] if scored else "")

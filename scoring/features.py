@@ -183,15 +183,14 @@ def statement_features(masked: str) -> list[str]:
     Returns
     -------
     list of str
-        Feature names, repeated as often as they occur: ``w`` words, ``s`` stems, ``k`` skeleton n-grams, ``p`` pairs
-        of cue groups anywhere, ``g`` a word beside a cue group, ``n`` counts.
+        Feature names, repeated as often as they occur: ``s`` stem n-grams, ``k`` skeleton n-grams, ``p`` pairs of cue
+        groups anywhere, ``g`` a word beside a cue group, ``n`` counts.
     """
     found = words(masked)
     stems = [stem(word) for word in found]
     cues = skeleton(found)
     groups = [cue.group for cue in cues]
     return [
-        *_ngrams("w", found),
         *_ngrams("s", stems),
         *_ngrams("k", groups),
         *(f"k {a} {b} {c}" for a, b, c in zip(["<", *groups], groups, [*groups[1:], ">"], strict=False)),

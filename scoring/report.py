@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import time
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Final
+from typing import IO, Any, Final, cast
 
 import pandas as pd
 from rich.console import Console, RenderableType
@@ -35,11 +34,10 @@ STYLES: Final[dict[str, str]] = {
 _WIDE: Final = 100  # columns from which there is room for the bar and the publisher
 _BAR: Final = 5  # cells of the bar of a score
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
-_HIDDEN: Final = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp"))
 
 
 class TableWriter:
-    """Writes tables of records for people, batch after batch under one header, columns of fixed width.
+    """Writes records for people, batch after batch under one header, columns of fixed width.
 
     Parameters
     ----------
@@ -75,7 +73,9 @@ class TableWriter:
             Rows at most.
         """
         if len(phrases):
-            self._console.print("\n", phrases_table(phrases.head(most), self._console.width), "\n", sep="")
+            self._console.print(
+                "\n", phrases_table(phrases.head(most), self._console.width), "\n", sep=""
+            )
 
     def close(self) -> None:
         """Say so if there was nothing to show."""
@@ -85,15 +85,21 @@ class TableWriter:
 
 
 def console(file: IO[bytes], width: int | None = None) -> Console:
-    """Return a console that writes to a binary file, in UTF-8, without markup, links or highlights."""
-    text = io.TextIOWrapper(_Kept(file), encoding="utf-8", errors="replace", write_through=True)
+    """Return a console that writes to a binary file in UTF-8, without markup or highlights."""
+    kept = cast(IO[bytes], _Kept(file))
+    text = io.TextIOWrapper(kept, encoding="utf-8", errors="replace", write_through=True)
     return Console(file=text, width=width, markup=False, highlight=False, emoji=False)
 
 
 def _grid(width: int, header: bool) -> Table:
     """Make the table; whatever is in it, it is as wide as the console."""
     table = Table(
-        box=None, show_header=header, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", width=width
+        box=None,
+        show_header=header,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+        width=width,
     )
     columns = {"level": 9, "score": 5, "dyad": 14, "date": 10}
     if width >= _WIDE:
@@ -104,7 +110,7 @@ def _grid(width: int, header: bool) -> Table:
     return table
 
 
-def _cells(row: dict[str, object], width: int) -> list[RenderableType]:
+def _cells(row: Mapping[Hashable, Any], width: int) -> list[RenderableType]:
     """Make the cells of one record: level with ? for review, score, dyad, date, publisher, text."""
     text = Text(visible(row["text"]))
     date = row["published"]
@@ -115,7 +121,7 @@ def _cells(row: dict[str, object], width: int) -> list[RenderableType]:
         why = Text(f"{visible(row['note'])}: {text}", style="dim italic")
         return [Text("-", style="dim"), "", "", when, *publisher, why]
     style = STYLES[level]
-    score = float(str(row["score"]))
+    score = float(row["score"])
     number = f"{score:.2f} {bar(score, _BAR)}" if width >= _WIDE else f"{score:.2f}"
     return [
         Text(f"{level} ?" if row["review"] else level, style=style),
@@ -127,8 +133,8 @@ def _cells(row: dict[str, object], width: int) -> list[RenderableType]:
     ]
 
 
-def _dyad(row: dict[str, object]) -> str:
-    """Write ``KOR -> RUS``; ``?`` for a side not named, brackets round one that the context named."""
+def _dyad(row: Mapping[Hashable, Any]) -> str:
+    """Write ``KOR -> RUS``; ``?`` for a side not named, brackets round one from the context."""
     resolved = str(row["resolved"] or "").split() if isinstance(row["resolved"], str) else []
     if row["level"] == "none" and not isinstance(row["source"], str):
         return ""
@@ -160,8 +166,7 @@ def visible(value: object) -> str:
     """
     if not isinstance(value, str):
         return ""
-    shown = ("" if unicodedata.category(c) in _HIDDEN else c for c in " ".join(value.split()))
-    return "".join(shown)
+    return "".join(filter(str.isprintable, " ".join(value.split())))
 
 
 def phrases_table(phrases: pd.DataFrame, width: int = 80) -> Table:
@@ -177,7 +182,7 @@ def phrases_table(phrases: pd.DataFrame, width: int = 80) -> Table:
     Returns
     -------
     rich.table.Table
-        Bars to the right raise the score, bars to the left lower it; the longest is the largest effect.
+        Bars to the right raise the score, bars to the left lower it.
     """
     half = 12
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -194,7 +199,7 @@ def phrases_table(phrases: pd.DataFrame, width: int = 80) -> Table:
 
 
 class ProgressBar(Progress):
-    """Shows on standard error how far a run is: bytes read of those there are, articles and their speed.
+    """Shows on standard error how far a run is: bytes of the input, articles and their speed.
 
     Parameters
     ----------
@@ -249,7 +254,7 @@ class ProgressBar(Progress):
             self._bar.start()
 
 
-class _Kept(io.RawIOBase):
+class _Kept(io.BufferedIOBase):
     """Lends a binary file to a text layer without letting that close it when it goes."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -261,5 +266,5 @@ class _Kept(io.RawIOBase):
     def isatty(self) -> bool:
         return self._file.isatty()
 
-    def write(self, data: object) -> int:
-        return self._file.write(data)  # type: ignore[call-overload, no-any-return]
+    def write(self, data: Any) -> int:
+        return self._file.write(data)

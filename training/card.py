@@ -17,7 +17,7 @@ CARD_FILE: Final = "card.md"
 
 _PARTS: Final = {
     "dev": "held-out statements, never used in fitting",
-    "cv": "cross-validation on the training statements, near-duplicates kept together",
+    "cv": "training statements by 5-fold cross-validation, near-duplicates kept together",
 }
 _METHODS: Final = {
     "keywords": "a dozen keyword rules",
@@ -35,6 +35,13 @@ _HEADLINES: Final = {
 _DYADS: Final = {
     "triples": "source, target and level",
     "pairs": "source and target",
+}
+_SLICES: Final = {
+    "macro_f1": "macro-F1",
+    "any.precision": "any level, precision",
+    "any.f1": "any level, F1",
+    "kappa": "kappa",
+    "triples.f1": "dyads with level, F1",
 }
 
 _WHAT: Final = """\
@@ -136,8 +143,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
-    parts = {part: metrics[part] for part in _PARTS if part in metrics}
-    head = next(iter(parts))
+    head = "dev" if "dev" in metrics else "cv"
+    parts = {part: metrics[part] for part in dict.fromkeys((head, "cv"))}
     sections = [
         f"# Model {manifest['version']}",
         _WHAT.strip(),
@@ -155,7 +162,10 @@ def _card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
             f"{near} of them share eight words in a row with a training statement, mostly formulas."
         )
     for part, values in parts.items():
-        sections += [f"## In detail: {part}", f"On {_PARTS[part]}.", *_details(values)]
+        sections += [f"## In detail: {part}", f"On {values['rows']:,.0f} {_PARTS[part]}."]
+        if part != head:
+            sections.append(_headlines(values, {}))
+        sections += _details(values)
     return "\n\n".join([*sections, "## Limits", _LIMITS.strip()]) + "\n"
 
 
@@ -176,6 +186,7 @@ def _facts(manifest: Mapping[str, Any]) -> str:
             ("saved under", libraries),
             ("model file", f"{manifest['bytes']:,} bytes, SHA-256 `{manifest['sha256']}`"),
         ],
+        align="---",
     )
 
 
@@ -272,17 +283,15 @@ def _slices(metrics: Metrics, by: str) -> str:
         for name in metrics
         if name.startswith(f"{by}.") and name.endswith(ending)
     ]
-    measures = ("macro_f1", "any.f1", "kappa", "triples.f1")
     rows = [
         (
             name,
             _count(metrics, f"{by}.{name}.rows"),
-            *(_value(metrics, f"{by}.{name}.{m}") for m in measures),
+            *(_value(metrics, f"{by}.{name}.{m}") for m in _SLICES),
         )
         for name in sorted(names)
     ]
-    header = (by, "statements", "macro-F1", "any level, F1", "kappa", "dyads with level, F1")
-    return _table(header, rows)
+    return _table((by, "statements", *_SLICES.values()), rows)
 
 
 def _value(metrics: Metrics, name: str) -> str:
@@ -298,8 +307,8 @@ def _count(metrics: Metrics, name: str) -> str:
     return f"{metrics[name]:,.0f}" if name in metrics else "–"
 
 
-def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+def _table(header: Sequence[object], rows: Iterable[Sequence[object]], align: str = "---:") -> str:
+    lines = [header, ["---", *[align] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 

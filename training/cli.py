@@ -18,6 +18,7 @@ from scoring.errors import TensionError, UsageError
 
 if TYPE_CHECKING:
     from training.evaluate import Metrics
+    from training.pipeline import Params
 
 app = typer.Typer(
     name="tension-train",
@@ -84,6 +85,10 @@ def run_(
     version: Annotated[
         str | None, typer.Option(help="Version; default: the package's and the data's digest.")
     ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Another hyper-parameter; repeatable."),
+    ] = None,
     save: Annotated[
         bool, typer.Option("--save/--no-save", help="Save the model, or only log the run.")
     ] = True,
@@ -92,7 +97,13 @@ def run_(
     from training import train
 
     outcome = train.run(
-        data, dev or [], seed=seed, out=out if save else None, name=version, say=_say
+        data,
+        dev or [],
+        seed=seed,
+        params=_params(param or []),
+        out=out if save else None,
+        name=version,
+        say=_say,
     )
     for part in ("cv", "dev"):
         if part in outcome.metrics:
@@ -100,6 +111,22 @@ def run_(
     _say(f"MLflow run {outcome.model.manifest['mlflow_run']}")
     if outcome.folder is not None:
         typer.echo(outcome.folder)
+
+
+def _params(settings: Sequence[str]) -> Params:
+    from training.pipeline import Params
+
+    values = Params().asdict()
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in values:
+            raise UsageError(f"expected --param of {', '.join(values)}, found {setting!r}.")
+        try:
+            values[name] = type(values[name])(value)
+        except ValueError as error:
+            kind = type(values[name]).__name__
+            raise UsageError(f"expected --param {name} to be {kind}, found {value!r}.") from error
+    return Params(**values)  # type: ignore[arg-type]
 
 
 @app.command()

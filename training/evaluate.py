@@ -29,7 +29,7 @@ INTERVAL: Final = (0.025, 0.975)
 """Quantiles of the resamples that ``.low`` and ``.high`` give."""
 
 SLICES: Final = ("pool", "stratum")
-SLICE_METRICS: Final = ("rows", "macro_f1", "any.f1", "kappa", "triples.f1")
+SLICE_METRICS: Final = ("rows", "macro_f1", "any.precision", "any.f1", "kappa", "triples.f1")
 """What is given of each pool and stratum; the rest is given of all rows only."""
 
 _BLOCK: Final = 100  # resamples at a time: bounds the memory of the weights

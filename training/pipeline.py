@@ -55,7 +55,7 @@ class Params:
     balance: float = 1.0
     unsure_weight: float = 0.5
     review_share: float = 0.15
-    dyad_at_least: float = 0.45
+    dyad_at_least: float = 0.5
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""

@@ -46,6 +46,9 @@ EXPERIMENT: Final = "tension-escalation"
 """The experiment without ``MLFLOW_EXPERIMENT_NAME``."""
 
 EXAMPLE: Final = "Moscow warned Seoul of asymmetric retaliation if it arms Kyiv."
+SQLITE_PATIENCE: float = 5.0
+"""Seconds to wait for a store that another process has locked."""
+
 _SQLITE: Final = "sqlite:///"
 
 
@@ -133,8 +136,8 @@ def open_run(name: str) -> Iterator[Run]:
         If the store cannot be opened, reached or written; says which and what to do.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or STORE
-    shown = re.sub(r"//[^/@]*@", "//", uri)  # without user and password
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for chatty in ("alembic", "mlflow.store.db.utils"):  # a line per table of a new store
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         if uri.startswith(_SQLITE):
             _check_sqlite(uri)
@@ -144,15 +147,16 @@ def open_run(name: str) -> Iterator[Run]:
             yield Run(run.info.run_id)
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         found = str(error).strip().splitlines()[0][:300]
-        raise TrackingError(
-            f"{shown}: expected an MLflow store that answers and can be written, found: {found} "
+        message = (
+            f"{uri}: expected an MLflow store that answers and can be written, found: {found} "
             "Set MLFLOW_TRACKING_URI to a store that works, or unset it for mlflow.db here."
-        ) from error
+        )
+        raise TrackingError(re.sub(r"//[^/@\s]*@", "//", message)) from error  # no passwords
 
 
 def _check_sqlite(uri: str) -> None:
     """Fail now, where MLflow would try a store that it cannot open again for minutes."""
-    with closing(sqlite3.connect(uri.removeprefix(_SQLITE), timeout=5)) as store:
+    with closing(sqlite3.connect(uri.removeprefix(_SQLITE), timeout=SQLITE_PATIENCE)) as store:
         store.execute("BEGIN IMMEDIATE")
         store.rollback()
 

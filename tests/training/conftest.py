@@ -10,6 +10,20 @@ HERE = Path(__file__).parent
 STATEMENTS = HERE / "statements.jsonl"
 SHARED = Path(os.environ.get("TENSION_SHARED") or HERE.parents[2] / "shared")
 
+# Of MLflow 3.17 under SQLAlchemy 2.1 and pandas 3; from nothing that this package calls.
+MLFLOW_WARNINGS = (
+    "ignore:The ``noload`` loader strategy",
+    "ignore:Operation with range is deprecated",
+    "ignore:.*Any type hint is inferred as AnyType:UserWarning",
+)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if HERE in item.path.parents:
+            for warning in MLFLOW_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
 
 @pytest.fixture(scope="session")
 def gold():

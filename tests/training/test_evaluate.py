@@ -90,7 +90,7 @@ def test_slices_are_the_figures_of_their_rows_alone(drawn):
 
 
 def test_calibration_error_worked_by_hand():
-    # Bin 0.6-0.7: two rows at 0.6 and 0.68, one right: |1.28 - 1| ; bin 0.9-1: one row at 1, wrong: |1 - 0|.
+    # Bin 0.6-0.7: rows at 0.6 and 0.68, one right: |1.28 - 1|; bin 0.9-1: a row at 1, wrong: 1.
     p = [[0.6, 0.4, 0, 0], [0.32, 0.68, 0, 0], [1.0, 0, 0, 0]]
     gold = gold_frame(["none", "none", "threat"])
     found = evaluate(gold, predictions(["none", "protest", "none"], p), resamples=0)

@@ -1,0 +1,169 @@
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from scoring.artifact import load
+from scoring.errors import OutputError, UsageError
+from scoring.levels import PROBABILITIES
+from scoring.scorer import Scorer
+from training import train
+from training.dataset import DataError, digest, groups, read
+from training.pipeline import Params
+
+SMALL = Params(level_bits=12, role_bits=12)
+
+
+def test_saves_a_model_that_loads_and_scores_the_same(trained, statements):
+    _, outcome = trained
+    loaded = load(outcome.folder)
+    texts = list(statements["text"])
+    fresh = Scorer(outcome.model).score_lines(texts)
+    again = Scorer(loaded).score_lines(texts)
+    assert fresh[list(PROBABILITIES)].equals(again[list(PROBABILITIES)])
+    assert again["source"].tolist() == fresh["source"].tolist()
+    assert set(again["model"]) == {"small"}
+
+
+def test_the_manifest_says_where_the_model_comes_from(trained):
+    folder, outcome = trained
+    manifest = json.loads((outcome.folder / "manifest.json").read_text())
+    data, dev = read([folder / "train.jsonl"]), read([folder / "dev.jsonl"])
+    assert manifest["version"] == "small"
+    assert manifest["seed"] == 0
+    assert manifest["params"] == SMALL.asdict()
+    assert manifest["train"]["digest"] == digest(data)
+    assert manifest["dev"]["digest"] == digest(dev)
+    assert manifest["train"]["rows"] == len(data)
+    counts = manifest["train"]["pool"]["agency"]
+    assert counts == data[data["pool"] == "agency"]["level"].value_counts().to_dict()
+    text = (outcome.folder / "manifest.json").read_text()
+    assert str(folder) not in text  # no machine paths
+    assert not any(sentence in text for sentence in data["text"])
+
+
+def test_everything_is_in_mlflow(trained, monkeypatch):
+    folder, outcome = trained
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    run = client.get_run(outcome.model.manifest["mlflow_run"])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["level_bits"] == "12"
+    assert run.data.tags["train.digest"] == outcome.model.manifest["train"]["digest"]
+    for part in ("cv", "dev"):
+        for name, value in outcome.metrics[part].items():
+            assert run.data.metrics[f"{part}.{name}"] == value
+    assert "cv.pool.headlines.macro_f1" in run.data.metrics
+    assert "cv.protest.f1.low" in run.data.metrics
+    assert {data.dataset.name for data in run.inputs.dataset_inputs} == {"train", "dev"}
+    logged = {item.path for item in client.list_artifacts(run.info.run_id, "model")}
+    files = ("card.md", "manifest.json", "metrics.json", "model.skops")
+    assert logged == {f"model/{name}" for name in files}
+    assert len(run.outputs.model_outputs) == 1
+
+
+def test_metrics_are_of_the_rows_given(trained):
+    folder, outcome = trained
+    saved = json.loads((outcome.folder / "metrics.json").read_text())
+    assert saved == outcome.metrics
+    dev = read([folder / "dev.jsonl"])
+    assert saved["dev"]["rows"] == saved["baselines"]["tfidf"]["rows"] == len(dev)
+    assert saved["cv"]["rows"] == len(read([folder / "train.jsonl"]))
+    matrix = sum(v for k, v in saved["dev"].items() if k.startswith("confusion."))
+    assert matrix == len(dev)
+
+
+def test_the_same_data_and_seed_give_the_same_bytes(store, statements, trained):
+    folder, outcome = trained
+    again = train.run([folder / "train.jsonl"], params=SMALL, out=None, name="again")
+    texts = list(statements["text"])
+    first, second = (
+        Scorer(model).score_lines(texts)[list(PROBABILITIES)].to_numpy().tobytes()
+        for model in (outcome.model, again.model)
+    )
+    assert first == second
+    # dev changes nothing that is fitted, and the folds are the same
+    assert again.metrics["cv"] == outcome.metrics["cv"]
+    assert again.model.manifest["review_below"] == outcome.model.manifest["review_below"]
+    assert again.folder is None
+    assert not (store / "models").exists()
+    assert again.metrics["baselines"]["tfidf"]["rows"] == again.metrics["cv"]["rows"]
+
+
+def test_another_seed_gives_other_folds(statements):
+    table = statements.iloc[:40]
+    first, other = ([held.tolist() for _, held in train._folds(table, seed)] for seed in (0, 1))
+    assert first != other
+
+
+def test_cross_validation_never_sees_what_it_predicts(statements):
+    twins = statements.assign(text="On Monday: " + statements["text"])
+    table = pd.concat([statements, twins], ignore_index=True)
+    group = groups(table)
+    assert group.max() < len(table) - 40  # there are twins to tear apart
+    held_rows = []
+    for fitted, held in train._folds(table, 0):
+        assert not set(group[fitted]) & set(group[held])
+        held_rows += held.tolist()
+    assert sorted(held_rows) == list(range(len(table)))
+
+
+def test_cross_validation_returns_rows_in_order(statements):
+    table = statements.reset_index(drop=True)
+    found = train.cross_validate(table, SMALL, 0)
+    fitted, held = next(iter(train._folds(table, 0)))
+    alone = train.predict(
+        train.fit_alone(table.iloc[fitted].reset_index(drop=True), SMALL, 0), table.iloc[held]
+    )
+    assert np.array_equal(found.probability[held], alone.probability)
+    assert np.array_equal(found.review[held], alone.review)
+    assert [found.dyads[row] for row in held] == alone.dyads
+
+
+def test_what_cannot_be_trained_is_refused_before_any_run(store, trained, monkeypatch):
+    folder, outcome = trained
+    monkeypatch.setattr(train.tracking, "open_run", lambda name: pytest.fail("a run was opened"))
+    data = [folder / "train.jsonl"]
+    with pytest.raises(DataError, match="expected statements that training does not see"):
+        train.run(data, data)
+    with pytest.raises(UsageError, match="small: expected no model of this version yet"):
+        train.run(data, out=outcome.folder.parent, name="small")
+    for name in ("../small", "a/b", ".hidden"):
+        with pytest.raises(UsageError, match="expected a version that can name a folder"):
+            train.run(data, name=name)
+    lines = data[0].read_text(encoding="utf-8").splitlines(keepends=True)
+    few = store / "few.jsonl"
+    few.write_text("".join(line for line in lines if '"level": "threat"' not in line))
+    with pytest.raises(DataError, match="expected at least 5 statements of every level"):
+        train.run([few])
+
+
+def test_a_folder_that_cannot_be_made_is_refused_at_once(store, trained):
+    folder, _ = trained
+    (store / "file").write_text("x")
+    with pytest.raises(OutputError, match="expected a folder that can be written"):
+        train.run([folder / "train.jsonl"], out=store / "file" / "models")
+
+
+def test_a_failed_save_leaves_nothing(trained, tmp_path):
+    _, outcome = trained
+    with pytest.raises(ValueError, match="JSON compliant"):  # after the model file is written
+        train._save(outcome.model, {"cv": float("nan")}, tmp_path / "x")
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_commit_is_that_of_the_checkout():
+    root = Path(train.__file__).parent
+    done = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
+    expected = done.stdout.strip() if done.returncode == 0 else None
+    assert train._git()["commit"] == expected
+
+
+def test_without_git_the_commit_is_unknown(monkeypatch):
+    monkeypatch.setenv("PATH", os.devnull)
+    assert train._git() == {"commit": None, "clean": None}
