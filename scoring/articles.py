@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import calendar
+import contextlib
 import datetime as dt
 import hashlib
-import html
 import math
 import re
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
+from scoring.markup import unescape
+
 MOST_CHARACTERS: Final = 1_000_000
-"""Characters of one article's text that are read; the rest is cut, and a note says so."""
+"""Characters of one article's title or text that are read; the rest is cut, and a note says so."""
 
 MOST_REMEMBERED: Final = 1_000_000
-"""Stories remembered in order to drop those seen twice: the newest ones, so that memory stays bounded."""
+"""Stories remembered to drop those seen twice: the newest, so that memory stays bounded."""
 
 _UNSEEN: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb]"
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb]"
 )
 _BLANK: Final = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000\t]")
-_LINE: Final = re.compile("\r\n?|[\u0085\u2028\u2029]")
+_LINE: Final = re.compile("\r\n?|[\v\f\u0085\u2028\u2029]")
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[a-zA-Z]{2,8}\d{0,2});")
 _ALIEN: Final = re.compile(r"[^\n -%'-~]")  # anything but plain ASCII; "&" may begin an entity
+_EPOCH: Final = re.compile(r"\d{10}(?:\d{3})?")  # seconds or milliseconds, written as text
 _EPOCH_MILLISECONDS: Final = 10**11  # as seconds that would be the year 5138
+_LONGEST_DATE: Final = 100
+_WRITTEN: Final = ("%Y/%m/%d", "%B %d, %Y", "%d %B %Y", "%B %d, %Y %I:%M %p")
 
 
 @dataclass(slots=True, eq=False)
@@ -63,16 +71,17 @@ class Article:
 
 
 def content_id(title: str | None, text: str | None) -> str:
-    """Name an article that brings no id: the first 16 hex digits of the SHA-256 of title and text."""
+    """Name an article that brings no id: 16 hex digits of the SHA-256 of its title and text."""
     content = f"{title or ''}\n{text or ''}".encode(errors="replace")
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def clean_text(text: str) -> str:
-    """Remove what a reader does not see and a machine stumbles over.
+    r"""Remove what a reader does not see and a machine stumbles over.
 
-    Zero-width, bidirectional and control characters split words and reverse what is read; they go. Entities that an
-    agency's export left behind become characters, odd blanks one blank, and letters their composed form (NFC).
+    Zero-width, bidirectional and control characters split words and reverse what is read; they go.
+    Entities that an agency's export left behind become characters, odd blanks one blank, and
+    letters their composed form (NFC).
 
     Parameters
     ----------
@@ -82,12 +91,12 @@ def clean_text(text: str) -> str:
     Returns
     -------
     str
-        The text with paragraph breaks as ``\\n``; the same object where nothing had to be done.
+        The text with paragraph breaks as ``\n``; the same object where nothing had to be done.
     """
     if not _ALIEN.search(text):
         return text
     if "&" in text and _ENTITY.search(text):
-        text = html.unescape(text)
+        text = unescape(text)
     text = _LINE.sub("\n", text)
     text = _BLANK.sub(" ", _UNSEEN.sub("", text))
     return unicodedata.normalize("NFC", text)
@@ -99,7 +108,8 @@ def to_utc(value: object) -> dt.datetime | None:
     Parameters
     ----------
     value : object
-        ISO 8601 or RFC 822 text, a date, a datetime (naive means UTC), or seconds or milliseconds since 1970.
+        ISO 8601 or RFC 822 text, a date written out in English, a date, a datetime, a struct_time
+        (without a zone: UTC), or seconds or milliseconds since 1970, as a number or as text.
 
     Returns
     -------
@@ -119,19 +129,28 @@ def to_utc(value: object) -> dt.datetime | None:
 
 def _moment(value: object) -> dt.datetime | None:
     if isinstance(value, dt.datetime):
-        return value
+        return dt.datetime.combine(value.date(), value.timetz())  # plain, where pandas made it
     if isinstance(value, dt.date):
-        return dt.datetime(value.year, value.month, value.day)  # noqa: DTZ001 - made aware by the caller
+        return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
+    if isinstance(value, time.struct_time):
+        value = calendar.timegm(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         seconds = value / 1000 if abs(value) >= _EPOCH_MILLISECONDS else value
         return dt.datetime.fromtimestamp(seconds, dt.UTC)
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or len(value) > _LONGEST_DATE:
         return None
-    text = value.strip()
-    try:
-        return dt.datetime.fromisoformat(text)
-    except ValueError:
-        return parsedate_to_datetime(text)
+    return _written(value.strip())
+
+
+def _written(text: str) -> dt.datetime:
+    if _EPOCH.fullmatch(text):
+        return dt.datetime.fromtimestamp(int(text) / (1000 if len(text) > 10 else 1), dt.UTC)
+    with contextlib.suppress(ValueError):
+        return dt.datetime.fromisoformat(text.removesuffix(" UTC").removesuffix(" GMT"))
+    for form in _WRITTEN:
+        with contextlib.suppress(ValueError):
+            return dt.datetime.strptime(text, form).replace(tzinfo=dt.UTC)
+    return parsedate_to_datetime(text)
 
 
 class unique:  # noqa: N801 - reads as the function that it is used as

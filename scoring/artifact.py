@@ -25,6 +25,7 @@ from scoring.errors import (
     ArtifactUntrusted,
     ArtifactVersion,
 )
+from scoring.fingerprint import fingerprint
 from scoring.levels import codebook
 
 MODEL_FILE: Final = "model.skops"
@@ -109,6 +110,7 @@ def save(model: Model, folder: Path) -> Path:
         "bytes": len(content),
         "libraries": libraries(),
         "codebook": codebook()["version"],
+        "features": fingerprint(),
         "trusted_types": sorted(TRUSTED),
     }
     _write(folder / MODEL_FILE, content)
@@ -172,6 +174,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         manifest["sha256"], manifest["bytes"], manifest["libraries"], manifest["codebook"]
         manifest["version"], manifest["review_below"], manifest["dyad_at_least"]
+        manifest["features"]
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactTampered(
             f"{path}: expected the manifest of a model, found {error!r}. Get the model folder again."
@@ -208,4 +211,9 @@ def _check_versions(folder: Path, manifest: dict[str, Any]) -> None:
         raise ArtifactVersion(
             f"{folder}: trained under codebook {manifest['codebook']}, this package holds "
             f"codebook {codebook()['version']}. Train the model again, or install the release it came with."
+        )
+    if manifest["features"] != (here := fingerprint()):
+        raise ArtifactVersion(
+            f"{folder}: trained with features {manifest['features']}, this package makes features {here}. "
+            "Train the model again, or install the release it came with."
         )

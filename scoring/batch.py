@@ -75,12 +75,15 @@ class Settings:
         Keep every row, of any level and without one.
     keep : tuple of str
         Keys of the input that are carried through as columns, after the record's.
+    unscored : bool
+        Keep one row of every article that could not be scored: none is lost without a word.
     """
 
     model: Path | None = None
     min_level: str = "protest"
     everything: bool = False
     keep: tuple[str, ...] = ()
+    unscored: bool = True
 
     def __post_init__(self) -> None:
         if self.min_level not in CODE:
@@ -202,8 +205,7 @@ def score_batch(articles: list[Article], settings: Settings) -> tuple[pd.DataFra
     )
     if not settings.everything:
         wanted = frame["level"].map(CODE).ge(CODE[settings.min_level])
-        # Of an article that could not be scored one row stays, to say so and why.
-        frame = frame[wanted | (begins & ~scored)]
+        frame = frame[wanted | (begins & ~scored & settings.unscored)]
     return frame, summary
 
 

@@ -152,7 +152,7 @@ def score(
         Level,
         typer.Option(
             help="Leave out rows below this level. "
-            "Of an article that could not be scored one row stays and says why."
+            "Of an article that could not be scored, files hold one row that says why."
         ),
     ] = "protest",
     everything: Annotated[
@@ -172,9 +172,10 @@ def score(
     with _exit_codes():
         from scoring.batch import Settings, choose_format, open_output, score_inputs
 
-        settings = Settings(model, min_level, everything, tuple(keep or ()))
         terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
         chosen = choose_format(output, kind, terminal)
+        # People read of articles that could not be scored in the summary; files hold a row of each.
+        settings = Settings(model, min_level, everything, tuple(keep or ()), chosen != "table")
         _check_apart(inputs or (), output)
         problems = _Problems()
         with (

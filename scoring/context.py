@@ -23,11 +23,13 @@ class Context:
 
     def __init__(self) -> None:
         self._article: Article | None = None
+        self._sentence = 0
         self._text = ""
         self._mentions: Sequence[Mention] = ()
         self._title: list[str] = []
         self._speaker: str | None = None
         self._dyad: tuple[str | None, str | None] = (None, None)
+        self._earlier = self._dyad
 
     def enter(
         self, article: Article, sentence: int, text: str, mentions: Sequence[Mention]
@@ -48,11 +50,12 @@ class Context:
         if article is not self._article:
             self.__init__()  # type: ignore[misc]
             self._article = article
-        elif self._mentions:
+        elif self._mentions:  # of the sentence before: a sentence is no context of its own
             self._speaker = self._mentions[0].code
-        if sentence == 0:
-            self._title = list(dict.fromkeys(mention.code for mention in mentions))
-        self._text, self._mentions = text, mentions
+            if self._sentence == 0:
+                self._title = list(dict.fromkeys(mention.code for mention in self._mentions))
+        self._sentence, self._text, self._mentions = sentence, text, mentions
+        self._earlier = self._dyad
 
     def resolve(self, dyad: Dyad) -> tuple[str | None, str | None, str | None]:
         """Fill the open sides of a dyad of the present sentence, where the article makes them plain.
@@ -85,7 +88,7 @@ class Context:
         """Name the last speaker, if the sentence has a word that stands for him; never the target."""
         if not _SPEAKER.search(self._text):
             return None
-        for code in (self._dyad[0], self._speaker, *self._title[:1]):
+        for code in (self._earlier[0], self._speaker, *self._title[:1]):
             if code is not None and code != target:
                 return code
         return None
@@ -94,7 +97,7 @@ class Context:
         """Name whom the same speaker addressed before, else the one other actor of the title."""
         if source is None:
             return None
-        if self._dyad[0] == source and self._dyad[1]:
-            return self._dyad[1]
+        if self._earlier[0] == source and self._earlier[1]:
+            return self._earlier[1]
         others = [code for code in self._title if code != source]
         return others[0] if source in self._title and len(others) == 1 else None

@@ -28,6 +28,14 @@ class Dyad(NamedTuple):
     target_span: tuple[int, int] | None
     probability: float
 
+    def moved(self, by: int) -> Dyad:
+        """Return the dyad with its spans counted from `by` characters further left."""
+        source, target = (
+            None if span is None else (span[0] + by, span[1] + by)
+            for span in (self.source_span, self.target_span)
+        )
+        return self._replace(source_span=source, target_span=target)
+
 
 class Candidate(NamedTuple):
     """An ordered pair of actors (codes or None) and the names of its features."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from scoring.actors import Mention, find_mentions
+from scoring.articles import clean_text
 from scoring.features import mask
+from scoring.sentences import MAX_SENTENCE
 
 if TYPE_CHECKING:
     from scoring.scorer import Scorer
@@ -17,7 +19,7 @@ LONGEST_PHRASE: Final = 3
 """Words in the longest phrase that is left out as one."""
 
 MOST_WORDS: Final = 400
-"""Words of a text that are tried; the rest of a longer one is kept as it is."""
+"""Words of a sentence that are tried; the rest of a longer one is kept as it is."""
 
 _WORD: Final = re.compile(r"[^\W_]+(?:[-'’.][^\W_]+)*")
 
@@ -34,14 +36,15 @@ def explain(scorer: Scorer, text: str) -> pd.DataFrame:
     scorer : Scorer
         The scorer that is asked.
     text : str
-        One sentence.
+        One sentence; it is cleaned as for scoring, and what exceeds `MAX_SENTENCE` characters is cut.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``phrase`` (str), ``start``, ``end`` (int, in `text`) and ``effect`` (float, score with the phrase
+        Columns ``phrase`` (str), ``start``, ``end`` (int, in the cleaned text) and ``effect`` (float, score with the phrase
         minus score without it), the largest absolute effect first.
     """
+    text = clean_text(text).strip()[:MAX_SENTENCE]
     mentions = find_mentions(text)
     actors = [(mention.start, mention.end) for mention in mentions]
     inside = {at for start, end in actors for at in range(start, end)}

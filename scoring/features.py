@@ -117,12 +117,17 @@ def _lexicon() -> _Lexicon:
     return lexicon
 
 
+@cache
+def _longest_stem() -> int:
+    return max(map(len, _lexicon().stems))
+
+
 @lru_cache(maxsize=1 << 16)
 def _group(word: str) -> str | None:
     lexicon = _lexicon()
     if word in lexicon.words:
         return lexicon.words[word]
-    for length in range(len(word), 1, -1):
+    for length in range(min(len(word), _longest_stem()), 1, -1):
         if word[:length] in lexicon.stems:
             return lexicon.stems[word[:length]]
     return None

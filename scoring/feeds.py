@@ -1,25 +1,33 @@
-"""Bytes -> articles, from every format that news comes in. One bad record, or input, never stops the rest."""
+"""Bytes -> articles, from every format that news comes in.
+
+One bad record, or input, never stops the rest.
+"""
 
 from __future__ import annotations
 
-import calendar
+import codecs
 import contextlib
 import csv
+import datetime as dt
 import io
+import itertools
 import json
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, Final
+from typing import Any, Final
+from urllib.parse import urljoin
 from xml.sax import SAXException
 
 from scoring.articles import MOST_CHARACTERS, Article, content_id, to_utc, unique
 from scoring.errors import InputError, UsageError
 from scoring.inputs import (
+    MOST_DOCUMENT,
     SUFFIXES,
     Source,
     expand,
+    is_url,
     open_source,
     read_document,
     unreadable,
@@ -38,17 +46,37 @@ MOST_LINE: Final = 10_000_000
 """Bytes of one line of JSONL or of statements; of one CSV field in characters."""
 
 NO_TEXT: Final = "no text"
+INVALID: Final = "invalid UTF-8 replaced"
 
 _KEYS: Final = ("id", "title", "text", "published", "publisher", "url")
 _LONGEST_TITLE: Final = 300
 _SNIFF: Final = 4096
+_CONTROLS: Final = bytes({*range(32), 127} - set(b"\t\n\f\r\x1b"))
+_MOST_CONTROLS: Final = 0.05  # of the first bytes; text has next to none, binary data a tenth
+
+# What feeds wrap around the text of an item. Lines of their own: the date, hash tags, a plug, words
+# that lead to a picture which is no text. At the very end: an ellipsis, a link to the rest.
+_PLUG: Final = r"The post .{1,300} (?:appeared first on|first appeared on) .{1,100}"
+_DATE: Final = re.compile(r"[A-Z][a-z]{2,8} \d{1,2}, \d{4} \d{1,2}:\d\d [AP]M")
+_BARE: Final = re.compile(rf"(?:#\w+ ?)+|[^:]{{1,40}}:|Comments|{_PLUG}")
 _TRAILER: Final = re.compile(
-    r"\s*(?:(?:Continue reading|Read more|Read full story|Read the full story)\s*(?:\.{3}|…|»|→|>)*|\[?(?:…|\.{3})\]?|"
-    r"The post .{1,300} (?:appeared first on|first appeared on) .{1,100})\s*$"
+    r"\s*(?:(?:Continue reading|(?:Read|Learn) more|Read (?:the )?full story)\s*(?:\.{3}|[…»→>])*"
+    rf"|\[?(?:…|\.{{3}})\]?|{_PLUG})\s*$"
 )
+_LONGEST_TRAILER: Final = 500
+
+# Encodings that news is written in. Python knows more, such as UTF-7 or punycode, which would only
+# hide or slow down what is hostile. As on the Web, Latin-1 and ASCII mean Windows-1252.
+_ENCODING: Final = re.compile(
+    r"iso-?8859-?\d+|latin-?\d|us-ascii|windows-\d+|cp-?\d+|koi8-[ru]|gb(?:2312|k|18030)|big5"
+    r"|euc-(?:jp|kr)|shift[-_]jis|macintosh",
+    re.IGNORECASE,
+)
+_XML: Final = re.compile(rb"<\?xml[^>]{0,200}\bencoding\s*=\s*[\"']([\w-]{1,40})")
+_META: Final = re.compile(rb"charset\s*=\s*[\"']?\s*([\w-]{1,40})", re.IGNORECASE)
 
 Problem = Callable[[InputError], None]
-Reader = Callable[[IO[bytes], str, Problem, Sequence[str]], Iterator[Article]]
+Reader = Callable[[io.BufferedReader, str, Problem, Sequence[str]], Iterator[Article]]
 
 
 def read_articles(
@@ -68,7 +96,8 @@ def read_articles(
     input_format : str, optional
         One of `FORMATS`.
     on_problem : callable, optional
-        Takes an `InputError` for each input or record that cannot be read; reading goes on with the next.
+        Takes an `InputError` for each input or record that cannot be read; reading goes on with
+        the next.
     keep : sequence of str, optional
         Keys of the records to carry through in ``Article.extra``.
     on_bytes : callable, optional
@@ -89,24 +118,49 @@ def read_articles(
         try:
             with contextlib.closing(open_source(source, on_bytes)) as stream:
                 reader = _READERS[_format(source, stream, input_format)]
-                yield from reader(stream, source.name, on_problem, keep)
+                yield from _some(reader, stream, source.name, on_problem, keep)
         except InputError as error:
             on_problem(error)
         except OSError as error:
             on_problem(unreadable(source.name, error))
 
 
+def _some(
+    reader: Reader,
+    stream: io.BufferedReader,
+    name: str,
+    on_problem: Problem,
+    keep: Sequence[str],
+) -> Iterator[Article]:
+    """Read on; to find nothing, and nothing wrong, is a problem too."""
+    told = False
+
+    def tell(error: InputError) -> None:
+        nonlocal told
+        told = True
+        on_problem(error)
+
+    article = None
+    for article in reader(stream, name, tell, keep):
+        yield article
+    if article is None and not told:
+        raise InputError(name, "expected articles, found none.", "Nothing was read.")
+
+
 def _format(source: Source, stream: io.BufferedReader, asked: str) -> str:
     head = stream.peek(_SNIFF)[:_SNIFF]
     if head.startswith(b"PAR1"):
         return "parquet"
-    if b"\0" in head[:1024]:
-        raise InputError(
-            source.name, "expected text, found binary data.", "Give a feed, JSONL, CSV, Parquet, HTML or text."
-        )
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if b"\0" in head[:1024] or controls > _MOST_CONTROLS * len(head) or head.startswith(b"%PDF"):
+        remedy = "Give a feed, JSONL, CSV, Parquet, HTML or text."
+        raise InputError(source.name, "expected text, found binary data.", remedy)
     if asked != "auto":
         return asked
-    return SUFFIXES.get(source.suffix) or _sniff(head)
+    found = SUFFIXES.get(source.suffix) or _sniff(head)
+    # An address that gives a page is most likely the wrong one, or one that wants a log-in: the
+    # feed reader refuses it, and says how to have it read as a page.
+    return "feed" if found == "html" and is_url(source.name) else found
 
 
 def _sniff(head: bytes) -> str:
@@ -120,44 +174,49 @@ def _sniff(head: bytes) -> str:
     return "text"
 
 
-# --- records: JSONL, CSV, Parquet ---------------------------------------------------------------------------
+# --- records: JSONL, CSV, Parquet -----------------------------------------------------------------
 
 
-def _article(record: object, name: str, line: int, keep: Sequence[str], note: str | None = None) -> Article:
+def _article(
+    record: object, name: str, line: int, keep: Sequence[str], note: str | None = None
+) -> Article:
     """Make an article of one record; raise `InputError` where it is none."""
     if not isinstance(record, Mapping):
-        raise InputError(
-            name, f"expected a JSON object, found {type(record).__name__}.", "Give one article a line.", line
-        )
+        problem = f"expected a JSON object, found {type(record).__name__}."
+        raise InputError(name, problem, "Give one article a line.", line)
     if "title" not in record and "text" not in record:
         found = ", ".join(map(str, list(record)[:12])) or "none"
-        raise InputError(
-            name, f"expected the key title or text, found the keys {found}.", "Rename the key of the text.", line
-        )
+        problem = f"expected the key title or text, found the keys {found}."
+        raise InputError(name, problem, "Rename the key of the text.", line)
     title, text = (_string(record, key, name, line) for key in ("title", "text"))
-    if text is not None and len(text) > MOST_CHARACTERS:
-        text, note = text[:MOST_CHARACTERS], f"text cut at {MOST_CHARACTERS:,} characters"
-    if not (title or text):
-        note = NO_TEXT
-    given = record.get("id")
+    if max(len(title or ""), len(text or "")) > MOST_CHARACTERS:
+        title, text = (part and part[:MOST_CHARACTERS] for part in (title, text))
+        note = f"cut at {MOST_CHARACTERS:,} characters"
     return Article(
-        id=content_id(title, text) if _is_null(given) or given == "" else str(given),
+        id=_optional(record.get("id")) or content_id(title, text),
         title=title,
         text=text,
         published=to_utc(record.get("published")),
         publisher=_optional(record.get("publisher")),
         url=_optional(record.get("url")),
-        extra={key: record.get(key) for key in keep},
-        note=note,
+        extra={key: _encodable(record.get(key)) for key in keep},
+        note=note if title or text else NO_TEXT,
     )
 
 
 def _is_null(value: object) -> bool:
-    return value is None or value != value  # noqa: PLR0124 - NaN is not itself
+    return value is None or value != value  # NaN is not itself
+
+
+def _encodable(value: Any) -> Any:
+    """Replace half a surrogate pair, which JSON can hold and no output can."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode(errors="replace").decode()
+    return value
 
 
 def _optional(value: object) -> str | None:
-    return None if _is_null(value) or value == "" else str(value)
+    return None if _is_null(value) else _encodable(str(value)) or None
 
 
 def _string(record: Mapping[str, object], key: str, name: str, line: int) -> str | None:
@@ -165,40 +224,55 @@ def _string(record: Mapping[str, object], key: str, name: str, line: int) -> str
     if _is_null(value):
         return None
     if not isinstance(value, str):
-        raise InputError(
-            name, f"expected text under {key!r}, found {type(value).__name__}.", "Give a string or null.", line
-        )
-    return value.strip() or None
+        problem = f"expected text under {key!r}, found {type(value).__name__}."
+        raise InputError(name, problem, "Give a string or null.", line)
+    return str(_encodable(value)).strip() or None
 
 
-def _lines(stream: IO[bytes], name: str, on_problem: Problem) -> Iterator[tuple[int, bytes]]:
-    """Number the lines from 1; one that is too long is told and skipped."""
-    number = 0
-    while line := stream.readline(MOST_LINE + 1):
-        number += 1
-        if len(line) > MOST_LINE and not line.endswith(b"\n"):
-            while (rest := stream.readline(MOST_LINE)) and not rest.endswith(b"\n"):
-                pass
-            on_problem(
-                InputError(
-                    name, f"expected at most {MOST_LINE:,} bytes in a line, found more.", "It was skipped.", number
-                )
-            )
+def _lines(
+    stream: io.BufferedReader, name: str, on_problem: Problem, start: int = 1
+) -> Iterator[tuple[int, bytes]]:
+    """Give each line its number; one that is too long is told and skipped."""
+    for number in itertools.count(start):
+        line = stream.readline(MOST_LINE + 1)
+        if not line:
+            return
+        if len(line) <= MOST_LINE or line.endswith(b"\n"):
+            yield number, line
             continue
-        yield number, line
+        while (rest := stream.readline(MOST_LINE)) and not rest.endswith(b"\n"):
+            pass
+        problem = f"expected at most {MOST_LINE:,} bytes in a line, found more."
+        on_problem(InputError(name, problem, "It was skipped.", number))
 
 
 def _decoded(line: bytes) -> tuple[str, str | None]:
     try:
         return line.decode(), None
     except UnicodeDecodeError:
-        return line.decode(errors="replace"), "invalid UTF-8 replaced"
+        return line.decode(errors="replace"), INVALID
+
+
+def _read_lines(
+    stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
+) -> Iterator[Article]:
+    for number, raw in _lines(stream, name, on_problem):
+        line, note = _decoded(raw)
+        article = _article({"id": number, "text": line}, name, number, keep, note)
+        article.whole = True
+        yield article
 
 
 def _read_jsonl(
-    stream: IO[bytes], name: str, on_problem: Problem, keep: Sequence[str]
+    stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
-    for number, raw in _lines(stream, name, on_problem):
+    yield from _jsonl(_lines(stream, name, on_problem), name, on_problem, keep)
+
+
+def _jsonl(
+    lines: Iterable[tuple[int, bytes]], name: str, on_problem: Problem, keep: Sequence[str]
+) -> Iterator[Article]:
+    for number, raw in lines:
         if not raw.strip():
             continue
         line, note = _decoded(raw)
@@ -212,241 +286,277 @@ def _json(text: str, name: str, line: int | None = None) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", None) or str(error)
-        raise InputError(name, f"expected JSON, found none ({reason}).", "Mend or drop it.", line) from None
+        problem = f"expected JSON, found none ({getattr(error, 'msg', None) or error})."
+        raise InputError(name, problem, "Mend or drop it.", line) from None
 
 
 def _read_json(
-    stream: IO[bytes], name: str, on_problem: Problem, keep: Sequence[str]
+    stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
-    """Read what a .json file may be: JSON Feed, a list of records, one record, or JSONL after all."""
-    first = stream.peek(_SNIFF)[:_SNIFF] if isinstance(stream, io.BufferedReader) else b""
-    if re.match(rb'\s*\{[^\n]*\}\s*\n\s*\{', first):
-        yield from _read_jsonl(stream, name, on_problem, keep)
+    """Read what .json files are: a JSON Feed, a list of records, one record, or JSONL after all."""
+    first = stream.readline(MOST_DOCUMENT)
+    if stream.peek(_SNIFF).strip() and _is_object(first):
+        lines = itertools.chain([(1, first)], _lines(stream, name, on_problem, 2))
+        yield from _jsonl(lines, name, on_problem, keep)
         return
-    text, note = _decoded(read_document(stream, name))
-    try:
-        document = _json(text, name)
-    except InputError:
-        if "\n" not in text.strip():
-            raise
-        yield from _read_jsonl(io.BytesIO(text.encode()), name, on_problem, keep)
-        return
+    text, note = _decoded(first + read_document(stream, name, MOST_DOCUMENT - len(first)))
+    document = _json(text, name)
     if isinstance(document, dict) and isinstance(document.get("items"), list):
-        yield from _json_feed(document, name, on_problem, keep)
-        return
-    for number, record in enumerate(document if isinstance(document, list) else [document], 1):
+        records: Any = (_item(item, document.get("title"), keep) for item in document["items"])
+    else:
+        records = document if isinstance(document, list) else [document]
+    for number, record in enumerate(records, 1):
         try:
             yield _article(record, name, number, keep, note)
         except InputError as error:
             on_problem(error)
 
 
-def _json_feed(
-    feed: dict[str, Any], name: str, on_problem: Problem, keep: Sequence[str]
-) -> Iterator[Article]:
-    if not feed["items"]:
-        raise InputError(name, "expected items, found a feed that holds none.", "Nothing was read.")
-    for number, item in enumerate(feed["items"], 1):
-        try:
-            if not isinstance(item, dict):
-                raise InputError(name, f"expected an item, found {type(item).__name__}.", "Skipped.", number)
-            bodies = [_plain(item.get(key)) for key in ("content_html", "content_text", "summary")]
-            record = {key: item.get(key) for key in keep} | {
-                "id": item.get("id"),
-                "title": _plain(item.get("title")) or None,
-                "text": max(bodies, key=len) or None,
-                "published": item.get("date_published") or item.get("date_modified"),
-                "publisher": feed.get("title"),
-                "url": item.get("url"),
-            }
-            yield _article(record, name, number, keep)
-        except InputError as error:
-            on_problem(error)
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
-def _plain(markup: object) -> str:
-    """Turn a feed's HTML into text without what feeds append to it."""
-    if not isinstance(markup, str):
-        return ""
-    return _TRAILER.sub("", to_text(markup[: 2 * MOST_CHARACTERS]))
+def _item(item: object, publisher: object, keep: Sequence[str]) -> object:
+    """Make a record of an item of a JSON Feed."""
+    if not isinstance(item, dict):
+        return item
+    bodies = (_body(item.get(key)) for key in ("content_html", "content_text", "summary"))
+    return {key: item.get(key) for key in keep} | {
+        "id": item.get("id"),
+        "title": _title(item.get("title")),
+        "text": max(bodies, key=len),
+        "published": item.get("date_published") or item.get("date_modified"),
+        "publisher": publisher,
+        "url": item.get("url"),
+    }
 
 
 def _read_csv(
-    stream: IO[bytes], name: str, on_problem: Problem, keep: Sequence[str]
+    stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
     csv.field_size_limit(MOST_LINE)
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="replace", newline="")
     try:
-        header_line = text.readline(MOST_LINE)
-        delimiter = max("\t,;|", key=header_line.count)
-        header = [cell.strip() for cell in next(csv.reader([header_line], delimiter=delimiter), [])]
+        first = text.readline(MOST_LINE)
+        delimiter = max("\t,;|", key=first.count)
+        header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
         columns = [cell.lower() if cell.lower() in _KEYS else cell for cell in header]
         if not {"title", "text"} & set(columns):
-            found = ", ".join(header[:12])
-            raise InputError(name, f"expected a column title or text, found {found}.", "Rename the column.", 1)
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
-        while True:
+            problem = f"expected a column title or text, found {', '.join(header[:12])}."
+            raise InputError(name, problem, "Rename the column.", 1)
+        lines = iter(lambda: text.readline(MOST_LINE), "")
+        for line, row in _rows(lines, delimiter, name, on_problem):
             try:
-                row = next(rows, None)
-                if row is None:
-                    return
-                if not row:
-                    continue
-                line = rows.line_num + 1
                 if len(row) > len(columns):
-                    raise InputError(
-                        name,
-                        f"expected {len(columns)} fields, found {len(row)}.",
-                        "Quote fields that hold the delimiter.",
-                        line,
-                    )
-                note = "invalid UTF-8 replaced" if any("\ufffd" in cell for cell in row) else None
-                yield _article(dict.fromkeys(columns) | dict(zip(columns, row, strict=False)), name, line, keep, note)
+                    problem = f"expected {len(columns)} fields, found {len(row)}."
+                    raise InputError(name, problem, "Quote what holds the delimiter.", line)
+                record = dict.fromkeys(columns) | dict(zip(columns, row, strict=False))
+                note = INVALID if any("\ufffd" in cell for cell in row) else None
+                yield _article(record, name, line, keep, note)
             except InputError as error:
                 on_problem(error)
-            except csv.Error as error:
-                line = rows.line_num + 1
-                on_problem(InputError(name, f"expected CSV, found a bad row ({error}).", "Mend its quotes.", line))
     finally:
         text.detach()
 
 
+def _rows(
+    lines: Iterator[str], delimiter: str, name: str, on_problem: Problem
+) -> Iterator[tuple[int, list[str]]]:
+    """Give the rows below the header, each with the line on which it begins."""
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = rows.line_num + 2
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            problem = f"expected CSV, found a bad row ({error})."
+            on_problem(InputError(name, problem, "Mend its quotes.", line))
+            continue
+        if row is None:
+            return
+        if row:
+            yield line, row
+
+
 def _read_parquet(
-    stream: IO[bytes], name: str, on_problem: Problem, keep: Sequence[str]
+    stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     with tempfile.TemporaryFile() as seekable:
         shutil.copyfileobj(stream, seekable)
         seekable.seek(0)
-        try:
-            file = pq.ParquetFile(seekable)
-            names = set(file.schema_arrow.names)
-            if not {"title", "text"} & names:
-                found = ", ".join(sorted(names)[:12])
-                raise InputError(name, f"expected a column title or text, found {found}.", "Rename the column.")
-            wanted = [key for key in dict.fromkeys((*_KEYS, *keep)) if key in names]
-            number = 0
-            for batch in file.iter_batches(batch_size=1024, columns=wanted):
-                for record in batch.to_pylist():
-                    number += 1
-                    try:
-                        yield _article(record, name, number, keep)
-                    except InputError as error:
-                        on_problem(error)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(name, f"expected Parquet, found it damaged ({reason}).", "Write it again.") from None
+        records = _parquet_records(seekable, name, keep)
+        for number in itertools.count(1):
+            try:
+                record = next(records, None)
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                problem = f"expected Parquet, found it damaged ({str(error).splitlines()[0]})."
+                raise InputError(name, problem, "Write it again.") from None
+            if record is None:
+                return
+            try:
+                yield _article(record, name, number, keep)
+            except InputError as error:
+                on_problem(error)
 
 
-# --- documents: feeds, HTML, text ---------------------------------------------------------------------------
+def _parquet_records(file: Any, name: str, keep: Sequence[str]) -> Iterator[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(file)
+    names = set(table.schema_arrow.names)
+    if not {"title", "text"} & names:
+        problem = f"expected a column title or text, found {', '.join(sorted(names)[:12])}."
+        raise InputError(name, problem, "Rename the column.")
+    wanted = [key for key in dict.fromkeys((*_KEYS, *keep)) if key in names]
+    for batch in table.iter_batches(batch_size=1024, columns=wanted):
+        yield from batch.to_pylist()
+
+
+# --- documents: feeds, HTML, text -----------------------------------------------------------------
 
 
 def _read_feed(
-    stream: IO[bytes], name: str, on_problem: Problem, keep: Sequence[str]
+    stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
-    data = read_document(stream, name, MOST_FEED).lstrip()  # many feeds begin with a blank line; XML forbids it
+    data = read_document(stream, name, MOST_FEED, on_problem)
+    data = data.lstrip()  # many feeds begin with a blank line, which XML forbids
     if data[:1] in (b"{", b"["):
-        yield from _read_json(io.BufferedReader(io.BytesIO(data)), name, on_problem, keep)  # type: ignore[arg-type]
+        yield from _read_json(io.BufferedReader(io.BytesIO(data)), name, on_problem, keep)
         return
-    _refuse_entities(data, name)
-    feed = _parse(data, name)
+    text, note = _text_of(data, _XML.match(data))
+    _refuse_entities(text, name)
+    feed = _parse(text, name)
     if not feed.entries:
-        if re.match(rb"\s*(?:<!doctype html|<html)", data[:_SNIFF], re.IGNORECASE):
-            raise InputError(name, "expected a feed, found an HTML page.", "Use --input-format html.")
+        if re.match(r"<!doctype html|<html", text, re.IGNORECASE):
+            problem = "expected a feed, found an HTML page."
+            raise InputError(name, problem, "To read it as one article: --input-format html.")
         raise InputError(name, "expected a feed with items, found none.", "Nothing was read.")
     if feed.bozo and isinstance(feed.bozo_exception, SAXException):
-        reason = feed.bozo_exception.getMessage()
-        on_problem(InputError(name, f"expected XML, found it broken ({reason}).", "What could be read was."))
-    publisher = _plain(feed.feed.get("title")) or None
+        problem = f"expected XML, found it broken ({feed.bozo_exception.getMessage()})."
+        on_problem(InputError(name, problem, "What could be read was."))
     for number, entry in enumerate(feed.entries, 1):
         try:
-            yield _article(_entry(entry, publisher, keep), name, number, keep)
+            yield _article(_entry(entry, feed.feed, keep), name, number, keep, note)
         except InputError as error:
             on_problem(error)
 
 
-def _refuse_entities(data: bytes, name: str) -> None:
-    """Refuse a feed that declares entities: none needs to, and they are how a small file becomes a large one."""
-    flat = data.replace(b"\0", b"") if b"\0" in data else data
-    doctype = flat.find(b"<!DOCTYPE")
-    if doctype >= 0 and flat.find(b"<!ENTITY", doctype) >= 0:
-        raise InputError(name, "expected a feed, found XML that declares entities.", "It was refused for safety.")
+def _refuse_entities(text: str, name: str) -> None:
+    """Refuse a feed that declares entities, which is how a small file becomes a large one.
+
+    This is for a clear message: feedparser leaves out what a DOCTYPE declares in any case.
+    """
+    root = re.search(r"<[A-Za-z]", text)
+    if "<!entity" in text[: root.start() if root else None].lower():
+        problem = "expected a feed, found XML that declares entities."
+        raise InputError(name, problem, "It was refused for safety.")
 
 
-def _parse(data: bytes, name: str) -> Any:
+def _parse(text: str, name: str) -> Any:
     import feedparser
 
+    # Bytes in a stream: a string could be taken for a URL or a path. The XML declaration goes,
+    # since what it says of the encoding is no longer so.
+    data = re.sub(r"^<\?xml[^>]*>", "", text).lstrip().encode()
     try:
-        # bytes in a stream: a string could be taken for a URL or a path
-        return feedparser.parse(io.BytesIO(data), sanitize_html=False, resolve_relative_uris=False)
-    except Exception as error:  # a parser of anything may fail in any way, and the other inputs must go on
-        raise InputError(name, f"expected a feed, found what no parser reads ({error!r}).", "Skipped.") from None
+        return feedparser.parse(
+            io.BytesIO(data),
+            response_headers={"content-type": "application/xml; charset=utf-8"},
+            sanitize_html=False,
+            resolve_relative_uris=False,
+        )
+    except Exception as error:  # a parser of anything may fail in any way; the other inputs go on
+        problem = f"expected a feed, found what no parser reads ({error!r})."
+        raise InputError(name, problem, "It was skipped.") from None
 
 
-def _entry(entry: Any, publisher: str | None, keep: Sequence[str]) -> dict[str, Any]:
-    bodies = [_plain(content.get("value")) for content in entry.get("content", ())]
-    bodies.append(_plain(entry.get("summary")))
-    title = _plain(entry.get("title"))
-    text = max(bodies, key=len)
-    when = entry.get("published_parsed") or entry.get("updated_parsed")
+def _entry(entry: Any, feed: Any, keep: Sequence[str]) -> dict[str, Any]:
+    """Make a record of an item of an XML feed."""
+    bodies = [_body(content.get("value")) for content in entry.get("content", ())]
+    bodies.append(_body(entry.get("summary")))
+    title, text = _title(entry.get("title")), max(bodies, key=len)
     return {key: entry.get(key) for key in keep} | {
         "id": entry.get("id") or entry.get("link"),
-        "title": title or None,
-        "text": None if text == title else text or None,
-        "published": calendar.timegm(when) if when else None,
-        "publisher": publisher,
-        "url": entry.get("link"),
+        "title": title,
+        "text": None if text == title else text,
+        "published": _published(entry),
+        "publisher": _title(feed.get("title")),
+        "url": _absolute(feed.get("link"), entry.get("link")),
     }
 
 
-def _text_of(data: bytes) -> tuple[str, str | None]:
-    """Decode a document without a declared encoding; the Web's usual one where it is not UTF-8."""
+def _published(entry: Any) -> dt.datetime | None:
+    for key in ("published_parsed", "published", "updated_parsed", "updated"):
+        # "in" first: asked for the one that is not there, feedparser gives the other and warns
+        if key in entry and (moment := to_utc(entry[key])):
+            return moment
+    return None
+
+
+def _absolute(base: str | None, link: str | None) -> str | None:
     try:
+        return urljoin(base or "", link or "") if link else None
+    except ValueError:  # no URL by any reading
+        return link
+
+
+def _title(markup: object) -> str:
+    return to_text(markup[: 2 * MOST_CHARACTERS]) if isinstance(markup, str) else ""
+
+
+def _body(markup: object) -> str:
+    """Turn the HTML of an item into text without what feeds wrap around it."""
+    lines = _title(markup).split("\n")
+    if _DATE.fullmatch(lines[0]):
+        del lines[0]
+    while lines and len(lines[-1]) <= _LONGEST_TRAILER and _BARE.fullmatch(lines[-1]):
+        lines.pop()
+    text = "\n".join(lines)
+    cut = max(0, len(text) - _LONGEST_TRAILER)
+    return text[:cut] + _TRAILER.sub("", text[cut:])
+
+
+def _text_of(data: bytes, declared: re.Match[bytes] | None = None) -> tuple[str, str | None]:
+    """Decode a document: UTF-8 if it is, else as it declares, else as the Web reads the rest."""
+    with contextlib.suppress(UnicodeDecodeError):
         return data.decode(), None
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace"), "read as Windows-1252, not UTF-8"
+    name = declared[1].decode(errors="replace") if declared else ""
+    if _ENCODING.fullmatch(name):
+        with contextlib.suppress(LookupError, UnicodeDecodeError):
+            encoding = codecs.lookup(name).name
+            return data.decode("cp1252" if encoding in ("iso8859-1", "ascii") else encoding), None
+    text = data.decode(errors="replace")
+    wrong = text.count("\ufffd")
+    if len(text) - len(text.encode("ascii", "ignore")) > 2 * wrong:
+        return text, INVALID
+    return data.decode("cp1252", errors="replace"), "read as Windows-1252, not UTF-8"
 
 
 def _read_html(
-    stream: IO[bytes], name: str, on_problem: Problem, keep: Sequence[str]
+    stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
-    data = read_document(stream, name)
-    declared = re.search(rb"charset\s*=\s*[\"']?\s*([\w-]{1,40})", data[:_SNIFF], re.IGNORECASE)
-    note = None
-    try:
-        markup = data.decode((declared[1] if declared else b"utf-8").decode())
-    except (LookupError, UnicodeDecodeError):
-        markup, note = _text_of(data)
+    data = read_document(stream, name, MOST_DOCUMENT, on_problem)
+    markup, note = _text_of(data, _META.search(data[:_SNIFF]))
     page = read_page(markup)
-    record = page._asdict()
-    if not (page.title or page.text):
-        raise InputError(name, "expected a page with text, found none.", "Nothing was read.")
-    yield _article(record, name, 1, keep, note)
+    if page.title or page.text:
+        yield _article(page._asdict(), name, 1, keep, note)
 
 
 def _read_text(
-    stream: IO[bytes], name: str, on_problem: Problem, keep: Sequence[str]
+    stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
-    text, note = _text_of(read_document(stream, name))
+    text, note = _text_of(read_document(stream, name, MOST_DOCUMENT, on_problem))
     text = text.replace("\r\n", "\n").replace("\r", "\n").strip()
     title, blank, body = text.partition("\n\n")
     if not blank or "\n" in title or len(title) > _LONGEST_TITLE:
         title, body = "", text
-    yield _article({"title": title or None, "text": body or None}, name, 1, keep, note)
-
-
-def _read_lines(
-    stream: IO[bytes], name: str, on_problem: Problem, keep: Sequence[str]
-) -> Iterator[Article]:
-    for number, raw in _lines(stream, name, on_problem):
-        line, note = _decoded(raw)
-        text = line.strip() or None
-        if text is None:
-            note = NO_TEXT
-        yield Article(str(number), None, text, extra=dict.fromkeys(keep), note=note, whole=True)
+    if text:
+        yield _article({"title": title, "text": body}, name, 1, keep, note)
 
 
 _READERS: Final[dict[str, Reader]] = {

@@ -1,4 +1,7 @@
-"""What the user names -> sources of bytes: files, folders, globs, standard input, URLs; gzip undone, sizes capped."""
+"""What the user names -> sources of bytes: files, folders, globs, standard input, URLs.
+
+Gzip is undone, UTF-16 recoded, sizes capped.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import codecs
 import glob
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
+from urllib.parse import urlsplit
 
 from scoring.errors import InputError
 from scoring.fetch import fetch
@@ -19,8 +24,8 @@ from scoring.fetch import fetch
 MOST_DOCUMENT: Final = 100_000_000
 """Bytes of one JSON or HTML document, unpacked; also of one URL's answer on the wire."""
 
-MOST_RATIO: Final = 1000
-"""A gzip stream that unpacks to more than this many times its size, past `MOST_DOCUMENT`, is a bomb."""
+MOST_RATIO: Final = 500
+"""Past `MOST_DOCUMENT` bytes, gzip that unpacks to more than this many times its size is a bomb."""
 
 SUFFIXES: Final[dict[str, str]] = {
     ".xml": "feed",
@@ -40,6 +45,8 @@ SUFFIXES: Final[dict[str, str]] = {
 }
 """File endings, before ``.gz``, and the format that each stands for."""
 
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_BUFFER: Final = 1 << 16
 _BOMS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -72,51 +79,60 @@ def is_url(name: str) -> bool:
     return name.lower().startswith(("http://", "https://"))
 
 
-def expand(
-    inputs: Sequence[str], on_problem: Callable[[InputError], None]
-) -> Iterator[Source]:
-    """Turn what the user named into sources, in order; what cannot be found is a problem, and the rest goes on.
+def expand(inputs: Sequence[str], on_problem: Callable[[InputError], None]) -> Iterator[Source]:
+    """Turn what the user named into sources, in order; what cannot be found is a problem.
 
     Parameters
     ----------
     inputs : sequence of str
-        Files, folders (read recursively in sorted order, hidden files and unknown endings left out), globs, ``-``, or
-        http(s) URLs.
+        Files, folders (read recursively in sorted order, without hidden files and unknown
+        endings), globs, ``-``, or http(s) URLs.
     on_problem : callable
-        Takes each `InputError`.
+        Takes each `InputError`; the other inputs are still given.
     """
     for name in inputs:
         try:
-            yield from _expand(name)
+            for found in _matches(name):
+                yield from _sources(found, on_problem)
         except InputError as error:
             on_problem(error)
         except OSError as error:
             on_problem(unreadable(name, error))
 
 
-def _expand(name: str) -> Iterator[Source]:
+def _matches(name: str) -> list[str]:
+    """Give the names that a pattern stands for; any other name is its own only match."""
+    if name == "-" or is_url(name) or (name and Path(name).exists()):
+        return [name]
+    if _SCHEME.match(name):
+        raise InputError(name, "expected an http or https URL, found another.", "Fetch it first.")
+    matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 - absolute patterns too
+    if not matches:
+        what = "a match for the pattern" if glob.has_magic(name) else "a file or folder"
+        raise InputError(name, f"expected {what}, found none.", "Check the path.")
+    return matches
+
+
+def _sources(name: str, on_problem: Callable[[InputError], None]) -> Iterator[Source]:
     if name == "-":
-        yield Source("standard input", lambda: sys.stdin.buffer)
+        yield Source("standard input", _standard_input)
     elif is_url(name):
-        yield Source(name, lambda: io.BytesIO(fetch(name, MOST_DOCUMENT)), _suffix(name.split("?")[0]))
-    elif "://" in name.split("/")[0] + "//" and not Path(name).exists():
-        raise InputError(name, "expected an http or https URL, found another kind.", "Fetch it first.")
+        suffix = _suffix(urlsplit(name).path)
+        yield Source(name, lambda: io.BytesIO(fetch(name, MOST_DOCUMENT)), suffix)
     elif Path(name).is_dir():
         files = [path for path in sorted(Path(name).rglob("*")) if _is_readable(path, Path(name))]
         if not files:
-            known = " ".join(SUFFIXES)
-            raise InputError(
-                name, "expected a folder with files to read, found none.", f"Known endings: {known}."
-            )
+            problem = "expected a folder with files to read, found none."
+            on_problem(InputError(name, problem, f"Known endings: {' '.join(SUFFIXES)}."))
         yield from map(_file, files)
-    elif Path(name).exists():
-        yield _file(Path(name))
-    elif matches := sorted(glob.glob(name, recursive=True)):  # noqa: PTH207 - absolute patterns too
-        for match in matches:
-            yield from _expand(match)
     else:
-        what = "a match for the pattern" if glob.has_magic(name) else "a file or folder"
-        raise InputError(name, f"expected {what}, found none.", "Check the path.")
+        yield _file(Path(name))
+
+
+def _standard_input() -> IO[bytes]:
+    if sys.stdin is None:
+        raise InputError("standard input", "expected data, found it closed.", "Give a file.")
+    return sys.stdin.buffer
 
 
 def _file(path: Path) -> Source:
@@ -135,17 +151,16 @@ def _is_readable(path: Path, folder: Path) -> bool:
 
 def unreadable(name: str, error: OSError) -> InputError:
     """Say that an input cannot be opened or read."""
-    return InputError(
-        name, f"expected a readable file, found: {error.strerror or error}.", "Check the path and its rights."
-    )
+    found = error.strerror or error
+    return InputError(name, f"expected a readable file, found: {found}.", "Check path and rights.")
 
 
 def total_bytes(inputs: Sequence[str]) -> int | None:
     """Add up the sizes of all inputs as they lie on disk; None where one has no size beforehand."""
     if any(name == "-" or is_url(name) for name in inputs):
         return None
-    sources = expand(inputs, lambda error: None)
-    return sum(Path(source.name).stat().st_size for source in sources)
+    files = (Path(source.name) for source in expand(inputs, lambda error: None))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 class _Counted(io.RawIOBase):
@@ -154,13 +169,14 @@ class _Counted(io.RawIOBase):
     def __init__(self, raw: IO[bytes], on_bytes: Callable[[int], None] | None) -> None:
         self._raw = raw
         self._on_bytes = on_bytes
+        self._read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)
         self.total = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._raw.read1(len(buffer)) if hasattr(self._raw, "read1") else self._raw.read(len(buffer))
+        data = self._read(len(buffer))
         buffer[: len(data)] = data
         self.total += len(data)
         if self._on_bytes is not None:
@@ -188,33 +204,52 @@ class _Unpacked(io.RawIOBase):
         try:
             data = self._gzip.read1(len(buffer))
         except EOFError:
-            raise InputError(
-                self._name, "expected whole gzip data, found it cut short.", "What came before was read."
-            ) from None
+            raise self._problem("whole gzip data, found it cut short") from None
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(
-                self._name, f"expected gzip data, found it damaged ({error}).", "What came before was read."
-            ) from None
+            raise self._problem(f"gzip data, found it damaged ({error})") from None
         buffer[: len(data)] = data
         self._total += len(data)
         if self._total > max(MOST_DOCUMENT, MOST_RATIO * self._counted.total):
-            raise InputError(
-                self._name,
-                f"expected a file, found a gzip bomb ({self._counted.total:,} bytes unpack to more than "
-                f"{MOST_RATIO} times as many).",
-                "It was read no further.",
-            )
+            found = f"{self._counted.total:,} bytes unpack to more than {self._total:,}"
+            raise self._problem(f"a file, found a gzip bomb ({found})")
         return len(data)
+
+    def _problem(self, what: str) -> InputError:
+        return InputError(self._name, f"expected {what}.", "Only what came before was read.")
 
     def close(self) -> None:
         self._packed.close()
         super().close()
 
 
-def open_source(
-    source: Source, on_bytes: Callable[[int], None] | None = None
-) -> io.BufferedReader:
-    """Open a source: gzip unpacked, UTF-16 and UTF-32 with a byte-order mark recoded, a UTF-8 one dropped.
+class _Recoded(io.RawIOBase):
+    """A stream in UTF-16 or UTF-32, read as UTF-8."""
+
+    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = b"?"
+        while data and not self._ready:
+            data = self._stream.read1(_BUFFER)
+            text = self._decoder.decode(data, final=not data)
+            self._ready = text.encode("utf-8", errors="replace")
+        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def open_source(source: Source, on_bytes: Callable[[int], None] | None = None) -> io.BufferedReader:
+    """Open a source: gzip unpacked, UTF-16 and UTF-32 recoded, a byte-order mark dropped.
 
     Parameters
     ----------
@@ -234,58 +269,65 @@ def open_source(
         If it cannot be opened, or is empty.
     """
     counted = _Counted(source.open(), on_bytes)
-    stream = io.BufferedReader(counted, 1 << 16)
-    if stream.peek(2)[:2] == b"\x1f\x8b":
-        stream = io.BufferedReader(_Unpacked(source.name, stream, counted), 1 << 16)
-    head = stream.peek(4)[:4]
-    if not head:
+    stream = _buffered(counted)
+    try:
+        if stream.peek(2)[:2] == b"\x1f\x8b":
+            stream = _buffered(_Unpacked(source.name, stream, counted))
+        head = stream.peek(4)[:4]
+        if not head:
+            problem = "expected articles, found an empty input."
+            raise InputError(source.name, problem, "Nothing was read.")
+    except BaseException:
         stream.close()
-        raise InputError(source.name, "expected articles, found an empty input.", "Nothing was read.")
+        raise
     for mark, encoding in _BOMS:
         if head.startswith(mark):
-            return io.BufferedReader(_Recoded(stream, encoding), 1 << 16)
+            return _buffered(_Recoded(stream, encoding))
     if head.startswith(codecs.BOM_UTF8):
         stream.read(len(codecs.BOM_UTF8))
     return stream
 
 
-class _Recoded(io.RawIOBase):
-    """A stream in UTF-16 or UTF-32, read as UTF-8."""
-
-    def __init__(self, stream: io.BufferedReader, encoding: str) -> None:
-        self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-        self._ready = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._ready:
-            data = self._stream.read1(1 << 15)
-            self._ready = self._decoder.decode(data, final=not data).encode("utf-8", errors="replace")
-            if not data:
-                break
-        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
+def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(raw, _BUFFER)
 
 
-def read_document(stream: IO[bytes], name: str, most: int = MOST_DOCUMENT) -> bytes:
+def read_document(
+    stream: io.BufferedReader,
+    name: str,
+    most: int,
+    on_cut: Callable[[InputError], None] | None = None,
+) -> bytes:
     """Read a format that must be in memory whole.
+
+    Parameters
+    ----------
+    stream : io.BufferedReader
+        From `open_source`.
+    name : str
+        As messages name it.
+    most : int
+        Bytes, unpacked.
+    on_cut : callable, optional
+        For a format of which a part is of use: told what is wrong with gzip data that are cut
+        short or damaged, and what came before is given.
 
     Raises
     ------
     InputError
-        If it is larger than `most` bytes.
+        If it is larger than `most` bytes, or cut short and `on_cut` is None.
     """
-    data = stream.read(most + 1)
-    if len(data) > most:
-        raise InputError(
-            name, f"expected a document of at most {most:,} bytes, found a larger one.", "Split it, or use JSONL."
-        )
-    return data
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while chunk := stream.read1(_BUFFER):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > most:
+                problem = f"expected a document of at most {most:,} bytes, found a larger one."
+                raise InputError(name, problem, "Split it, or use JSONL.")
+    except InputError as error:
+        if on_cut is None or size > most or not chunks:
+            raise
+        on_cut(error)
+    return b"".join(chunks)

@@ -20,6 +20,7 @@ from scoring.actors import Mention, find_mentions
 from scoring.articles import Article, clean_text, content_id, to_utc
 from scoring.artifact import Model, shipped_folder
 from scoring.artifact import load as load_model
+from scoring.clauses import Clause, two_clauses
 from scoring.context import Context
 from scoring.dyads import Dyad, find_dyads
 from scoring.errors import UsageError
@@ -129,15 +130,16 @@ class Scorer:
         """
         columns = {"text": text, "title": title, "published": published, "article_id": article_id}
         for name in filter(None, columns.values()):
-            if name not in frame.columns:
-                found = ", ".join(map(str, frame.columns))
+            if (count := list(frame.columns).count(name)) != 1:
+                found = f"{count} of that name" if count else ", ".join(map(str, frame.columns))
                 raise UsageError(
-                    f"expected a column {name!r}, found {found}. Name the column that holds it."
+                    f"expected one column {name!r}, found {found or 'none'}. "
+                    "Name the column that holds it."
                 )
         values = {role: _column(frame, name) for role, name in columns.items()}
         ids = frame.index if article_id is None else values["article_id"]
         articles = [
-            _article(str(id_), text, title, published)
+            _article(None if id_ is None else str(id_), text, title, published)
             for id_, text, title, published in zip(
                 ids, values["text"], values["title"], values["published"], strict=True
             )
@@ -167,7 +169,9 @@ class Scorer:
         """
         statements = [statement for article in articles for statement in _statements(article)]
         scored = [statement for statement in statements if statement.scored]
-        probabilities = iter(self._probabilities(scored))
+        probabilities = self._probabilities(scored)
+        clauses = self._clauses(scored, probabilities)
+        left = iter(zip(probabilities, clauses, strict=True))
         rows: list[dict[str, object]] = []
         context = Context()
         for statement in statements:
@@ -175,7 +179,7 @@ class Scorer:
             if not statement.scored:
                 rows.append(base | {"score": np.nan} | dict.fromkeys(PROBABILITIES, np.nan))
             else:
-                rows += self._rows(base, statement, next(probabilities), context)
+                rows += self._rows(base, statement, *next(left), context)
         return records_frame(rows, tuple(keep))
 
     def explain(self, text: str) -> pd.DataFrame:
@@ -202,6 +206,24 @@ class Scorer:
             return np.zeros((0, len(LEVELS)))
         return self._predict([mask(s.text, s.mentions) for s in statements])
 
+    def _clauses(
+        self, statements: list[Statement], probabilities: NDArray[np.float64]
+    ) -> list[list[tuple[Clause, NDArray[np.float64]]]]:
+        """Score apart the two clauses of escalatory sentences in which two sides speak, if both escalate."""
+        levels = probabilities.argmax(axis=1)
+        pairs = [
+            two_clauses(s.text, s.mentions) if level else None
+            for s, level in zip(statements, levels, strict=True)
+        ]
+        parts = [clause for pair in pairs if pair for clause in pair]
+        masked = [mask(clause.text, clause.mentions) for clause in parts]
+        chances = iter(self._predict(masked) if masked else ())
+        out: list[list[tuple[Clause, NDArray[np.float64]]]] = []
+        for pair in pairs:
+            scored = [(clause, next(chances)) for clause in pair or ()]
+            out.append(scored if all(chance.argmax() for _, chance in scored) else [])
+        return out
+
     def _base(self, statement: Statement, keep: Sequence[str]) -> dict[str, object]:
         article = statement.article
         return {
@@ -221,38 +243,55 @@ class Scorer:
         base: dict[str, object],
         statement: Statement,
         chances: NDArray[np.float64],
+        clauses: list[tuple[Clause, NDArray[np.float64]]],
         context: Context,
     ) -> list[dict[str, object]]:
-        level = int(chances.argmax())
-        row = base | {
-            "level": LEVELS[level],
-            "score": float(sum(k * float(p) for k, p in enumerate(chances)) / (len(LEVELS) - 1)),
-            "review": bool(chances.max() < self._model.manifest["review_below"]),
-        }
-        row |= dict(zip(PROBABILITIES, map(float, chances), strict=True))
+        """Make the rows of one scored statement: one a dyad, or a single one of level none."""
         context.enter(statement.article, statement.sentence, statement.text, statement.mentions)
-        if level == 0:
-            return [row]
-        dyads = find_dyads(
-            statement.text,
-            statement.mentions,
-            self._model.roles,
-            self._model.manifest["dyad_at_least"],
-        )
-        out = []
-        for dyad in dyads:
-            source, target, resolved = context.resolve(dyad)
-            out.append(
-                row
-                | {
-                    "source": source,
-                    "target": target,
-                    "source_span": dyad.source_span,
-                    "target_span": dyad.target_span,
-                    "resolved": resolved,
-                }
-            )
-        return out
+        if not chances.argmax():
+            return [base | self._level(chances)]
+        if clauses:
+            found = _answers([(self._dyads(clause)[0], chance) for clause, chance in clauses])
+        else:
+            whole = Clause(0, statement.text, statement.mentions)
+            found = [(dyad, chances) for dyad in self._dyads(whole)]
+        return [base | self._level(chance) | _sides(dyad, context) for dyad, chance in found]
+
+    def _level(self, chances: NDArray[np.float64]) -> dict[str, object]:
+        score = sum(k * float(p) for k, p in enumerate(chances)) / (len(LEVELS) - 1)
+        return {
+            "level": LEVELS[int(chances.argmax())],
+            "score": score,
+            "review": bool(chances.max() < self._model.manifest["review_below"]),
+        } | dict(zip(PROBABILITIES, map(float, chances), strict=True))
+
+    def _dyads(self, clause: Clause) -> list[Dyad]:
+        at_least = self._model.manifest["dyad_at_least"]
+        found = find_dyads(clause.text, clause.mentions, self._model.roles, at_least)
+        return [dyad.moved(clause.start) for dyad in found]
+
+
+def _answers(
+    pair: list[tuple[Dyad, NDArray[np.float64]]],
+) -> list[tuple[Dyad, NDArray[np.float64]]]:
+    """Let each of two clauses that names no target speak to the subject of the other."""
+    out = []
+    for (dyad, chance), (other, _) in zip(pair, pair[::-1], strict=True):
+        if dyad.target is None and other.source not in (None, dyad.source):
+            dyad = dyad._replace(target=other.source, target_span=other.source_span)
+        out.append((dyad, chance))
+    return out
+
+
+def _sides(dyad: Dyad, context: Context) -> dict[str, object]:
+    source, target, resolved = context.resolve(dyad)
+    return {
+        "source": source,
+        "target": target,
+        "source_span": dyad.source_span,
+        "target_span": dyad.target_span,
+        "resolved": resolved,
+    }
 
 
 def _article(id_: str | None, text: Any, title: Any, published: Any) -> Article:
@@ -267,7 +306,9 @@ def _article(id_: str | None, text: Any, title: Any, published: Any) -> Article:
 def _column(frame: pd.DataFrame, name: str | None) -> list[Any]:
     if name is None:
         return [None] * len(frame)
-    return [None if pd.isna(value) else value for value in frame[name]]
+    values = list(frame[name])
+    # A cell may hold a list or an array, of which "is it null" has no one answer.
+    return [None if pd.api.types.is_scalar(v) and pd.isna(v) else v for v in values]
 
 
 def _statements(article: Article) -> Iterable[Statement]:

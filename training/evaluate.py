@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import compress
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -58,6 +59,15 @@ class Predictions(NamedTuple):
     probability: Array
     review: NDArray[np.bool_] | None
     dyads: list[set[tuple[str, str, str]]] | None
+
+    def take(self, rows: NDArray[np.bool_]) -> Predictions:
+        """Return the predictions of the marked statements, in order."""
+        return Predictions(
+            self.level[rows],
+            self.probability[rows],
+            None if self.review is None else self.review[rows],
+            None if self.dyads is None else list(compress(self.dyads, rows)),
+        )
 
 
 def collect(records: pd.DataFrame, n: int) -> Predictions:

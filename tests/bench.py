@@ -1,0 +1,266 @@
+"""Measure speed, start-up and memory in one run: ``make bench``. No part of the test suite.
+
+Cores are often shared, so CPU seconds are given beside seconds of the clock; what is compared is
+measured in turn in the same run, and the ratio is what to quote.
+"""
+
+# ruff: noqa: T201 - a script that prints its figures
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("TENSION_SHARED") or ROOT.parent / "shared")
+NEWS = SHARED / "news" / "reuters_1987.jsonl.gz"
+GOLD = SHARED / "gold" / "train.jsonl"
+TENSION = (sys.executable, "-m", "scoring")  # what the console command runs
+# One thread of linear algebra: otherwise "one process" would mean all cores, and CPU time waiting.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+SENTENCES = 20_000  # that the classifiers are compared on
+COPIES = 5  # of the news, to see whether memory grows
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure: a line of the table."""
+
+    what: str
+    unit: str
+    values: Sequence[float]
+    bar: str = ""
+
+    def line(self) -> str:
+        """Render as a row of a Markdown table: median, and lowest to highest of the repeats."""
+        digits = 0 if max(self.values) >= 100 else 2
+        low, mid, high = (f(self.values) for f in (min, median, max))
+        spread = f"{low:,.{digits}f} to {high:,.{digits}f}" if len(self.values) > 1 else ""
+        return f"| {self.what} | {mid:,.{digits}f} {self.unit} | {spread} | {self.bar} |"
+
+
+@dataclass(frozen=True)
+class Used:
+    """What one process used: seconds of the clock and of CPU, bytes of memory at most."""
+
+    wall: float
+    cpu: float
+    peak: int
+    said: str
+
+
+def run(*command: str) -> Used:
+    """Run a command to its end, with its own and only its own resources counted."""
+    with tempfile.TemporaryFile("w+") as said:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)  # not RUSAGE_CHILDREN: that is all of them
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read()
+    if process.returncode:
+        sys.exit(f"bench: {' '.join(command)} failed ({process.returncode}): {text.strip()}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Used(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, text)
+
+
+def score(news: Path, out: Path, jobs: int) -> Used:
+    """Score news the whole way: read, split, actors, level, dyads, every sentence to Parquet."""
+    return run(*TENSION, "score", str(news), "-o", str(out), "--all", "--jobs", str(jobs))
+
+
+def sentences_of(used: Used) -> int:
+    """Read from a run's summary how many sentences it scored."""
+    found = re.search(r"([\d,]+) sentences", used.said)
+    if found is None:
+        sys.exit(f"bench: expected a summary that counts sentences, found: {used.said.strip()}")
+    return int(found[1].replace(",", ""))
+
+
+def whole_way(folder: Path, repeats: int) -> list[Figure]:
+    """Measure speed and memory on the news, with one process and two, and on five times as much.
+
+    Linux counts the memory of the parent to a process that it starts, so this one stays small:
+    it imports nothing that is large before the last of these measurements.
+    """
+    out = folder / "out.parquet"
+    one, two = [], []
+    for _ in range(repeats):
+        one.append(score(NEWS, out, 1))
+        two.append(score(NEWS, out, 2))
+    sentences = sentences_of(one[0])
+    more = score(copies(folder), out, 1)
+    ratio = [a.wall / b.wall for a, b in zip(one, two, strict=True)]
+    peak = median(used.peak for used in one)
+    name = f"whole way, {sentences:,} sentences"
+    return [
+        Figure(
+            f"{name}, one process, of CPU time",
+            "sentences/s",
+            [sentences / used.cpu for used in one],
+            "at least 5,000",
+        ),
+        Figure(f"{name}, one process, by the clock", "sentences/s", speed(sentences, one)),
+        Figure(f"{name}, `--jobs 2`, by the clock", "sentences/s", speed(sentences, two)),
+        Figure("`--jobs 2` against one process, by the clock", "times", ratio),
+        Figure(
+            "peak memory, one process", "MB", [used.peak / MEGABYTE for used in one], "under 1,000"
+        ),
+        Figure(
+            f"peak memory, {sentences_of(more):,} sentences",
+            "MB",
+            [more.peak / MEGABYTE],
+            "under 1,000",
+        ),
+        Figure(
+            f"peak memory, {COPIES} times the articles against once", "times", [more.peak / peak]
+        ),
+    ]
+
+
+def speed(sentences: int, runs: Sequence[Used]) -> list[float]:
+    """Return the sentences per second of the clock of every run."""
+    return [sentences / used.wall for used in runs]
+
+
+def copies(folder: Path) -> Path:
+    """Write the news several times over, with titles changed so that no story is a duplicate."""
+    path = folder / "copies.jsonl.gz"
+    with gzip.open(path, "wt", compresslevel=1, encoding="utf-8") as out:
+        for copy in range(COPIES):
+            with gzip.open(NEWS, "rt", encoding="utf-8") as news:
+                for number, line in enumerate(news):
+                    article = json.loads(line)
+                    article |= {"id": f"{copy}-{number}"}
+                    article["title"] = f"{article.get('title') or ''} ({copy})"
+                    out.write(json.dumps(article) + "\n")
+    return path
+
+
+def start_up(repeats: int) -> list[Figure]:
+    """Measure how long it takes until something is seen."""
+    bare, helped, first = [], [], []
+    for _ in range(repeats):
+        bare.append(run(sys.executable, "-c", "pass"))
+        helped.append(run(*TENSION, "--help"))
+        first.append(first_row())
+    ratio = [a.cpu / b.cpu for a, b in zip(helped, bare, strict=True)]
+    return [
+        Figure("`tension --help`, by the clock", "s", [used.wall for used in helped], "under 0.5"),
+        Figure("`tension --help`, CPU time", "s", [used.cpu for used in helped]),
+        Figure("`tension --help` against `python -c pass`, CPU time", "times", ratio),
+        Figure("first row of the sample feed, by the clock", "s", first),
+    ]
+
+
+def first_row() -> float:
+    """Return the seconds from the start to the first row of the sample feed."""
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [*TENSION, "score", "--format", "jsonl"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            sys.exit("bench: the sample feed gave no row. Try `tension score --format jsonl`.")
+        seconds = time.perf_counter() - start
+        process.stdout.read()
+    return seconds
+
+
+def classifier(repeats: int) -> list[Figure]:
+    """Compare the level classifier with TF-IDF and logistic regression on the same sentences."""
+    import scoring
+    from scoring.actors import find_mentions
+    from scoring.features import mask
+    from scoring.levels import CODE
+    from training.dataset import read
+    from training.evaluate import tfidf_pipeline
+
+    gold = read([GOLD])
+    baseline = tfidf_pipeline().fit(list(gold["text"]), gold["level"].map(CODE).to_numpy())
+    scorer = scoring.load()
+    texts = news_sentences()
+    masked = [mask(text, find_mentions(text)) for text in texts]
+    tasks: dict[str, Callable[[], object]] = {
+        "level": lambda: scorer.expected_scores(masked),
+        "masked": lambda: scorer.expected_scores([mask(t, find_mentions(t)) for t in texts]),
+        "tfidf": lambda: baseline.predict_proba(texts),
+    }
+    cpu: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(repeats):
+        for name, task in tasks.items():  # in turn: what slows the machine slows all three
+            start = time.process_time()
+            task()
+            cpu[name].append(time.process_time() - start)
+    per_second = {name: [len(texts) / value for value in cpu[name]] for name in tasks}
+    names = {
+        "level": "level classifier, actors found and masked before",
+        "masked": "finding and masking actors, and level classifier",
+        "tfidf": "scikit-learn TF-IDF (words 1-2, char_wb 3-5) + logistic regression",
+    }
+    figures = [Figure(text, "sentences/s", per_second[name]) for name, text in names.items()]
+    for name in ("level", "masked"):
+        ratio = [theirs / ours for theirs, ours in zip(cpu["tfidf"], cpu[name], strict=True)]
+        figures.append(Figure(f"{names[name]}, against TF-IDF", "times", ratio))
+    return figures
+
+
+def news_sentences() -> list[str]:
+    """Return the first sentences of the news, as the scorer splits it."""
+    from scoring.articles import clean_text
+    from scoring.feeds import read_articles
+    from scoring.sentences import split_sentences
+
+    split = (
+        sentence
+        for article in read_articles([str(NEWS)])
+        for sentence in split_sentences(clean_text(article.text or ""))
+    )
+    return list(islice(split, SENTENCES))
+
+
+def main() -> None:
+    """Measure and print a Markdown table, or JSON."""
+    parser = argparse.ArgumentParser(description="Measure speed, start-up and memory.")
+    parser.add_argument("--json", action="store_true", help="all values as JSON")
+    parser.add_argument("--repeats", type=int, default=3, help="of every measurement; default 3")
+    arguments = parser.parse_args()
+    for path in (NEWS, GOLD):
+        if not path.is_file():
+            print(f"bench: nothing measured: no {path.name} in {path.parent} (set TENSION_SHARED).")
+            return
+    os.environ |= ONE_THREAD  # before NumPy is imported
+    sys.path[0] = str(ROOT)  # the folder of this file holds a `scoring` of its own, with tests
+    with tempfile.TemporaryDirectory() as folder:
+        figures = start_up(3 * arguments.repeats)
+        figures += whole_way(Path(folder), arguments.repeats)
+    figures += classifier(arguments.repeats)
+    if arguments.json:
+        print(json.dumps([asdict(figure) for figure in figures], indent=1))
+        return
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load}.\n")
+    print("| what | median | lowest to highest | bar |\n|---|---:|---:|---|")
+    print("\n".join(figure.line() for figure in figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""A model folder is loaded only if it is whole, unchanged, of these libraries, and holds no surprise."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.preprocessing import FunctionTransformer
+
+import scoring
+from scoring import artifact
+from scoring.artifact import MANIFEST_FILE, MODEL_FILE, Model, load, save, shipped_folder
+from scoring.errors import (
+    ArtifactError,
+    ArtifactMissing,
+    ArtifactTampered,
+    ArtifactTruncated,
+    ArtifactUntrusted,
+    ArtifactVersion,
+    TensionError,
+)
+from scoring.levels import PROBABILITIES
+from scoring.scorer import Scorer
+
+STATEMENTS = Path(__file__).parents[1] / "training" / "statements.jsonl"
+
+
+def stranger(values: Any) -> Any:
+    """Stand for any function that a hostile model file might name."""
+    return values
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Model:
+    from training.dataset import read
+    from training.pipeline import Params, fit
+
+    model = fit(read([STATEMENTS]), Params(level_bits=10, role_bits=10), seed=0)
+    return Model(model.level, model.roles, model.manifest | {"version": "tiny"})
+
+
+@pytest.fixture(scope="module")
+def saved(fitted, tmp_path_factory) -> Path:
+    return save(fitted, tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def folder(saved, tmp_path) -> Path:
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest."""
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
+    change(manifest)
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
+
+
+def replace(folder: Path, content: bytes) -> None:
+    """Put another model file in, with the manifest to match, as one who means harm would."""
+    (folder / MODEL_FILE).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    edit(folder, lambda manifest: manifest.update(sha256=digest, bytes=len(content)))
+
+
+def refuses(folder: Path, error: type[ArtifactError], *says: str) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        load(folder)
+    assert caught.type is error
+    for part in ("expected" if error in (ArtifactMissing, ArtifactTampered) else "", *says):
+        assert part in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_saved_and_loaded_scores_the_same(fitted, saved):
+    texts = [json.loads(line)["text"] for line in STATEMENTS.read_text().splitlines()]
+    before, after = Scorer(fitted).score_lines(texts), Scorer(load(saved)).score_lines(texts)
+    assert before.equals(after)
+    assert before["level"].nunique() > 1
+    assert set(after["model"]) == {"tiny"}
+
+
+def test_the_manifest_tells_what_is_in_the_folder(fitted, saved):
+    manifest = load(saved).manifest
+    content = (saved / MODEL_FILE).read_bytes()
+    assert manifest["sha256"] == hashlib.sha256(content).hexdigest()
+    assert manifest["bytes"] == len(content)
+    assert manifest["libraries"] == artifact.libraries()
+    assert manifest["trusted_types"] == sorted(artifact.TRUSTED)
+    assert fitted.manifest.items() <= manifest.items()
+    assert sorted(path.name for path in saved.iterdir()) == [MANIFEST_FILE, MODEL_FILE]
+
+
+def test_saving_again_replaces_the_model(fitted, folder):
+    save(Model(fitted.level, fitted.roles, fitted.manifest | {"version": "next"}), folder)
+    assert load(folder).manifest["version"] == "next"
+    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST_FILE, MODEL_FILE]
+
+
+def test_no_folder(tmp_path):
+    refuses(tmp_path / "nowhere", ArtifactMissing, MANIFEST_FILE, "give the folder of one")
+
+
+@pytest.mark.parametrize("name", [MODEL_FILE, MANIFEST_FILE])
+def test_a_file_is_missing(folder, name):
+    (folder / name).unlink()
+    refuses(folder, ArtifactMissing, name, "give the folder of one")
+
+
+@pytest.mark.parametrize("place", [0, 0.5, 0.999])
+def test_one_bit_was_flipped(folder, place):
+    content = bytearray((folder / MODEL_FILE).read_bytes())
+    content[int(place * len(content))] ^= 1
+    (folder / MODEL_FILE).write_bytes(content)
+    refuses(folder, ArtifactTampered, "SHA-256", "get it again")
+
+
+@pytest.mark.parametrize("left", [0, 1_000, -1])
+def test_the_file_was_cut_short(folder, left):
+    content = (folder / MODEL_FILE).read_bytes()
+    (folder / MODEL_FILE).write_bytes(content[:left])
+    refuses(folder, ArtifactTruncated, f"{len(content):,} bytes", "copy it again")
+
+
+def test_something_was_added_to_the_file(folder):
+    with (folder / MODEL_FILE).open("ab") as file:
+        file.write(b"x")
+    refuses(folder, ArtifactTampered, "SHA-256")
+
+
+def test_a_type_that_is_not_on_the_list(fitted, folder):
+    foreign = {"level": FunctionTransformer(stranger), "roles": fitted.roles}
+    replace(folder, skops.io.dumps(foreign))
+    refuses(folder, ArtifactUntrusted, "stranger", "was not loaded", "this package's training")
+
+
+def test_the_manifest_cannot_vouch_for_a_type(fitted, folder):
+    replace(folder, skops.io.dumps({"level": FunctionTransformer(stranger), "roles": 0}))
+    name = f"{stranger.__module__}.stranger"
+    edit(folder, lambda manifest: manifest["trusted_types"].append(name))
+    refuses(folder, ArtifactUntrusted, "stranger")
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a zip file", skops.io.dumps([1, 2]), skops.io.dumps({"level": np.zeros(3)})]
+)
+def test_the_file_is_no_model(folder, content):
+    replace(folder, content)
+    refuses(folder, ArtifactTampered, MODEL_FILE)
+
+
+@pytest.mark.parametrize("name", ["scikit-learn", "skops"])
+def test_another_library_version(folder, name):
+    edit(folder, lambda manifest: manifest["libraries"].update({name: "0.1.2"}))
+    refuses(folder, ArtifactVersion, f"{name} 0.1.2", f"Install {name}==0.1.2")
+
+
+def test_a_library_without_a_version(folder):
+    edit(folder, lambda manifest: manifest["libraries"].pop("skops"))
+    refuses(folder, ArtifactVersion, "skops")
+
+
+def test_a_bugfix_release_of_a_library_will_do(folder):
+    major, minor, *_ = artifact.libraries()["scikit-learn"].split(".")
+    libraries = {"scikit-learn": f"{major}.{minor}.99"}
+    edit(folder, lambda manifest: manifest["libraries"].update(libraries))
+    assert load(folder).manifest["version"] == "tiny"
+
+
+def test_another_codebook(folder):
+    edit(folder, lambda manifest: manifest.update(codebook="0"))
+    refuses(folder, ArtifactVersion, "codebook 0", "Train the model again")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"sha256"', "{}", "\x00", "é"])
+def test_the_manifest_is_none(folder, text):
+    (folder / MANIFEST_FILE).write_bytes(text.encode("latin-1"))
+    refuses(folder, ArtifactTampered, MANIFEST_FILE, "Get the model folder again")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("bytes", "many"),
+        ("libraries", []),
+        ("libraries", None),
+        ("review_below", "low"),
+        ("dyad_at_least", None),
+    ],
+)
+def test_the_manifest_holds_another_kind_of_value(folder, key, value):
+    edit(folder, lambda manifest: manifest.update({key: value}))
+    refuses(folder, ArtifactTampered, MANIFEST_FILE, "Get the model folder again")
+
+
+@pytest.mark.parametrize(
+    "key", ["sha256", "bytes", "libraries", "codebook", "version", "review_below", "dyad_at_least"]
+)
+def test_the_manifest_lacks_a_key(folder, key):
+    edit(folder, lambda manifest: manifest.pop(key))
+    refuses(folder, ArtifactTampered, MANIFEST_FILE, key)
+
+
+def test_the_shipped_model_loads_and_is_the_champion():
+    folder = shipped_folder()
+    assert (folder.parent / artifact.CHAMPION_FILE).read_text().strip() == folder.name
+    assert load(folder).manifest["version"] == folder.name
+
+
+def test_no_champion_no_model(monkeypatch, tmp_path):
+    monkeypatch.setattr(artifact, "__file__", str(tmp_path / "scoring" / "artifact.py"))
+    with pytest.raises(ArtifactMissing, match="Install the package again"):
+        shipped_folder()
+
+
+def test_every_error_is_one_that_the_command_line_prints():
+    assert issubclass(ArtifactError, TensionError)
+
+
+def test_nothing_in_scoring_unpickles():
+    unpicklers = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "marshal"}
+    calls = {"read_pickle", "to_pickle"}
+    for path in Path(scoring.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                assert not {name.name.split(".")[0] for name in node.names} & unpicklers, path
+            elif isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in unpicklers, path
+            elif isinstance(node, ast.Attribute):
+                assert node.attr not in calls, path
+                assert ast.unparse(node) not in ("joblib.load", "joblib.dump"), path
