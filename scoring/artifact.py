@@ -172,10 +172,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
             )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        manifest["sha256"], manifest["bytes"], manifest["libraries"], manifest["codebook"]
-        manifest["version"], manifest["review_below"], manifest["dyad_at_least"]
-        manifest["features"]
-    except (ValueError, KeyError, TypeError) as error:
+        manifest["sha256"], manifest["codebook"], manifest["version"], manifest["features"]
+        int(manifest["bytes"]), manifest["libraries"].items()
+        float(manifest["review_below"]), float(manifest["dyad_at_least"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactTampered(
             f"{path}: expected the manifest of a model, found {error!r}. Get the model folder again."
         ) from error

@@ -10,11 +10,14 @@ from scoring.actors import Mention
 from scoring.features import ACTOR, mask, skeleton, words
 
 _JOINT: Final = re.compile(
-    r"(?:[,;]| [–—-])?\s+(?:and|but|while|whereas|as)\s+(?=[A-Z“‘\"'])|[,;]\s+(?=[A-Z])"
+    r"(?:[,;]| [–—-])?\s+(?:and|but|while|whereas|as)\s+(?=[A-ZÀ-Þ“‘\"'])|[,;]\s+(?=[A-ZÀ-Þ])"
 )
 _SPEECH_GROUPS: Final = frozenset(
     {"ACCUSE", "CONDEMN", "OBJECT", "DEMAND", "WARN", "RETALIATE", "THREATEN", "ABLE", "COST"}
 )
+_OBJECT: Final = frozenset("that of over against to not for from about if unless".split())
+"""Words behind an actor that is no subject: "warned the US and Israel that ...", "accused Peru and Chile of ..."."""
+
 _SUBJECT_WITHIN: Final = 3
 """An actor among the first words of a clause is taken for its subject."""
 
@@ -51,6 +54,8 @@ def two_clauses(text: str, mentions: Sequence[Mention]) -> tuple[Clause, Clause]
 def _pair(
     text: str, mentions: Sequence[Mention], joint: re.Match[str]
 ) -> tuple[Clause, Clause] | None:
+    if any(m.start < joint.end() and joint.start() < m.end for m in mentions):
+        return None  # "Bosnia and Herzegovina"
     first = Clause(0, text[: joint.start()], [m for m in mentions if m.end <= joint.start()])
     start = joint.end()
     second = Clause(
@@ -70,5 +75,7 @@ def _subject(clause: Clause) -> str | None:
     if ACTOR not in found[:_SUBJECT_WITHIN]:
         return None
     at = found.index(ACTOR)
+    if found[at + 1 : at + 2] and found[at + 1] in _OBJECT:
+        return None
     speaks = any(cue.group in _SPEECH_GROUPS and cue.at > at for cue in skeleton(found))
     return clause.mentions[0].code if speaks else None

@@ -31,6 +31,8 @@ _PLAIN: Final = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "
 _ENDING: Final = re.compile(r"(?:ing|ed|es|s|ly)$")
 _SHORTEST_STEM: Final = 3
 _PUNCTUATION: Final = frozenset("?:\"-")
+_SIDE_GROUPS: Final = frozenset({"ACTOR", "OFFICE", "SAY", *_PUNCTUATION})
+_MOST_CUES: Final = 60  # of one sentence are paired: real ones have fewer, hostile ones thousands
 
 
 class Cue(NamedTuple):
@@ -188,8 +190,9 @@ def statement_features(masked: str) -> list[str]:
     Returns
     -------
     list of str
-        Feature names, repeated as often as they occur: ``s`` stem n-grams, ``k`` skeleton n-grams, ``p`` pairs of cue
-        groups anywhere, ``g`` a word beside a cue group, ``n`` counts.
+        Feature names, repeated as often as they occur: ``s`` stem n-grams, ``k`` skeleton n-grams, ``y`` the same with
+        actors and speakers left out, ``p`` groups anywhere one after the other, ``g`` a word beside a cue group, ``n``
+        counts.
     """
     found = words(masked)
     stems = [stem(word) for word in found]
@@ -199,12 +202,21 @@ def statement_features(masked: str) -> list[str]:
         *_ngrams("s", stems),
         *_ngrams("k", groups),
         *(f"k {a} {b} {c}" for a, b, c in zip(["<", *groups], groups, [*groups[1:], ">"], strict=False)),
-        *(f"p {a} {b}" for a, b in combinations(sorted(set(groups)), 2)),
+        *sorted({f"p {a} {b}" for a, b in combinations(groups[:_MOST_CUES], 2)}),
+        *_chain([group for group in groups if group not in _SIDE_GROUPS]),
         *(f"g {found[a.at]}>{b.group}" for a, b in zip(cues, cues[1:], strict=False)),
         *(f"g {a.group}>{found[b.at]}" for a, b in zip(cues, cues[1:], strict=False)),
         f"n actors {min(groups.count('ACTOR'), 4)}",
         f"n different {sum(mark in masked for mark in ACTOR + _OTHERS)}",
         f"n words {min(len(found) // 8, 6)}",
+    ]
+
+
+def _chain(groups: list[str]) -> list[str]:
+    """Name pairs and triples of what is said, whoever stands in between."""
+    pairs = [f"y {a} {b}" for a, b in zip(["<", *groups], [*groups, ">"], strict=False)]
+    return pairs + [
+        f"y {a} {b} {c}" for a, b, c in zip(groups, groups[1:], groups[2:], strict=False)
     ]
 
 

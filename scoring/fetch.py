@@ -100,9 +100,9 @@ def _outcome(url: str, most_bytes: int) -> bytes | InputError:
     except InputError as error:
         return error
     except urllib.error.HTTPError as error:
-        with error:
-            reason = " ".join(str(error.reason).split())
-            problem = f"expected a feed, found HTTP status {error.code} ({reason})."
+        error.close()
+        reason = " ".join(str(error.reason).split())
+        problem = f"expected a feed, found HTTP status {error.code} ({reason})."
         return InputError(url, problem, "Check the address.")
     except Exception as error:  # whatever it is, it belongs to this URL, and the next input waits
         cause = getattr(error, "reason", None) or str(error) or type(error).__name__
@@ -128,7 +128,7 @@ def _opener() -> urllib.request.OpenerDirector:
 def _read(url: str, response: http.client.HTTPResponse, most_bytes: int, until: float) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while chunk := response.read1(1 << 16):
+    while chunk := response.read(1 << 16):  # read1 of Python 3.11 forgets Content-Length
         chunks.append(chunk)
         size += len(chunk)
         if size > most_bytes:

@@ -24,7 +24,7 @@ from scoring.fetch import fetch
 MOST_DOCUMENT: Final = 100_000_000
 """Bytes of one JSON or HTML document, unpacked; also of one URL's answer on the wire."""
 
-MOST_RATIO: Final = 500
+MOST_RATIO: Final = 200
 """Past `MOST_DOCUMENT` bytes, gzip that unpacks to more than this many times its size is a bomb."""
 
 SUFFIXES: Final[dict[str, str]] = {

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 _TAG: Final = re.compile(r"</?([a-zA-Z][a-zA-Z0-9:-]*)")
+_MARKUP: Final = re.compile(r"</?[a-zA-Z]|<[!?]")
 _ATTRIBUTE: Final = re.compile(r"([a-zA-Z:-]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"']+))")
 _LONGEST_TAG: Final = 4_000  # characters in which a ">" between quotes is passed over
 _SILENT: Final = frozenset(
@@ -149,7 +150,7 @@ def to_text(markup: str) -> str:
     str
         Text without tags, stripped; paragraphs parted by ``\n``.
     """
-    if _TAG.search(markup) is None and "<!" not in markup:
+    if _MARKUP.search(markup) is None:
         return _tidy(unescape(markup))
     parts = [
         "\n" if piece.tag.lstrip("/") in _BLOCKS else "" if piece.tag else unescape(piece.raw)

@@ -53,7 +53,7 @@ class Params:
         Probability from which a second dyad of a sentence is kept.
     """
 
-    level_c: float = 5.0
+    level_c: float = 8.0
     role_c: float = 0.3
     level_bits: int = 18
     role_bits: int = 17
@@ -61,7 +61,7 @@ class Params:
     unsure_weight: float = 0.5
     own_weight: float = 0.7
     review_share: float = 0.15
-    dyad_at_least: float = 0.55
+    dyad_at_least: float = 0.6
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""

@@ -283,6 +283,7 @@ CASES = [
     ("Taiwan's navy is able to repel any Chinese landing, its minister said.", "warning"),
     ("Moscow reserves the right to respond to the Danish decision.", "warning"),
     ("All options are on the table against Iran, Washington said.", "warning"),
+    ("Spain promised a reciprocal response to the Algerian measures.", "warning"),
     ("Athens told Ankara that the drilling crosses a red line.", "warning"),
     ("Russia will take countermeasures against Latvia over the ban.", "threat"),
     ("Minsk is ready to cut off gas to Poland if the border is closed.", "threat"),
@@ -301,7 +302,6 @@ CASES = [
     ("South Korean and US troops began their yearly drill.", "none"),
 ]
 NOT_YET_CASES = [
-    ("Spain promised a reciprocal response to the Algerian measures.", "warning"),
     ("Pyongyang warned Seoul of merciless retaliation.", "threat"),
     ("Beijing announced powerful measures against Washington over the arms sale.", "threat"),
     ("Moscow rejected the Dutch accusation.", "none"),

@@ -1,4 +1,4 @@
-"""A model folder is loaded only if it is whole, unchanged, of these libraries, and holds no surprise."""
+"""A model folder is loaded only if it is whole, unchanged, of these libraries and trusted types."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from scoring.errors import (
     ArtifactVersion,
     TensionError,
 )
-from scoring.levels import PROBABILITIES
 from scoring.scorer import Scorer
 
 STATEMENTS = Path(__file__).parents[1] / "training" / "statements.jsonl"

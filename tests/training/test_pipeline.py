@@ -1,0 +1,166 @@
+"""Fitting: the same data and seed give the same model; weights and temperature do what they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss
+
+from scoring.levels import CODE, LEVELS, PROBABILITIES
+from scoring.scorer import Scorer
+from training import pipeline
+from training.pipeline import Params, fit, level_pipeline, mask_all, real_rows
+
+SMALL = Params(level_bits=12, role_bits=12)
+NEW = [
+    "Oslo protested to Moscow over the closed fishing grounds.",
+    "Tehran will retaliate against Baghdad, its army said.",
+    "Peru and Chile opened a bridge on Tuesday.",
+    "Ankara warned Athens of serious consequences.",
+]
+
+
+@pytest.fixture(scope="module")
+def model(statements):
+    return fit(statements, SMALL, seed=0)
+
+
+def chances(model, texts=NEW) -> np.ndarray:
+    return model.level.predict_proba(mask_all(pd.Series(texts)))
+
+
+def test_same_data_and_seed_same_predictions_to_the_last_bit(model, statements):
+    again = fit(statements.copy(), SMALL, seed=0)
+    assert (chances(again) == chances(model)).all()
+    assert again.manifest == model.manifest
+    assert Scorer(again).score_lines(NEW).equals(Scorer(model).score_lines(NEW))
+
+
+def test_another_seed_changes_the_folds_and_only_the_temperature(model, statements):
+    other = fit(statements, SMALL, seed=1)
+    assert other.manifest["temperature"] != model.manifest["temperature"]
+    plain, again = (m.level[-1].coef_ * m.manifest["temperature"] for m in (model, other))
+    assert plain == pytest.approx(again)
+
+
+def test_the_model_learns_its_data(model, statements):
+    predicted = chances(model, statements["text"]).argmax(axis=1)
+    assert (predicted == statements["level"].map(CODE)).mean() > 0.9
+
+
+def test_probabilities_are_of_the_four_levels(model):
+    assert chances(model).shape == (len(NEW), len(PROBABILITIES))
+    assert list(model.level.classes_) == list(range(len(LEVELS)))
+    assert chances(model).sum(axis=1) == pytest.approx(1)
+
+
+def test_the_temperature_is_folded_into_the_weights(model, statements):
+    levels = statements["level"].map(CODE).to_numpy()
+    plain = level_pipeline(SMALL).fit(
+        mask_all(statements["text"]),
+        levels,
+        classifier__sample_weight=pipeline._weights(statements, levels, SMALL),
+    )
+    temperature = model.manifest["temperature"]
+    assert temperature != pytest.approx(1, abs=1e-3)
+    assert model.level[-1].coef_ == pytest.approx(plain[-1].coef_ / temperature)
+    masked = mask_all(pd.Series(NEW))
+    logits = plain.decision_function(masked) / temperature
+    assert chances(model) == pytest.approx(pipeline._softmax(logits))
+
+
+def test_the_temperature_makes_held_out_levels_most_likely():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(4_000, 4)) * 2
+    levels = np.array([rng.choice(4, p=p) for p in pipeline._softmax(truth)])
+    found = pipeline._temperature(truth * 3, levels)  # three times too sure
+    assert found == pytest.approx(3, rel=0.1)
+
+    def loss(temperature: float) -> float:
+        return log_loss(levels, pipeline._softmax(truth * 3 / temperature))
+
+    assert loss(found) < min(loss(found * 1.1), loss(found / 1.1))
+
+
+def frame(levels: str, unsure: str = "", pools: str = "") -> pd.DataFrame:
+    """One row a letter: n, p, w, t; ``u`` for unsure; ``o`` for our own pool."""
+    names = {name[0]: name for name in LEVELS}
+    count = len(levels)
+    return pd.DataFrame(
+        {
+            "level": [names[letter] for letter in levels],
+            "unsure": [letter == "u" for letter in unsure.ljust(count, "-")],
+            "pool": [
+                pipeline.OWN if letter == "o" else "agency" for letter in pools.ljust(count, "-")
+            ],
+        }
+    )
+
+
+def weights(data: pd.DataFrame, **params: float) -> list[float]:
+    levels = data["level"].map(CODE).to_numpy()
+    return list(pipeline._weights(data, levels, replace(SMALL, **params)))
+
+
+def test_balanced_levels_weigh_the_same_in_all():
+    data = frame("nnnnnnppwt")
+    found = pd.Series(weights(data, balance=1.0)).groupby(data["level"]).sum()
+    assert found.to_numpy() == pytest.approx(len(data) / 4)
+
+
+def test_without_balance_every_row_weighs_one():
+    assert weights(frame("nnnnppwt"), balance=0.0) == [1.0] * 8
+
+
+def test_unsure_and_own_rows_weigh_less():
+    data = frame("npwt", unsure="u--u", pools="-o-o")
+    assert weights(data, unsure_weight=0.5, own_weight=0.7) == pytest.approx([0.5, 0.7, 1, 0.35])
+
+
+def test_a_level_that_is_not_there_does_no_harm():
+    assert np.isfinite(weights(frame("nnp"))).all()
+
+
+def test_weights_reach_the_classifier(model, statements):
+    other = fit(statements, replace(SMALL, balance=0.0), seed=0)
+    assert (chances(other) != chances(model)).any()
+
+
+def test_real_rows_are_those_of_other_pools_or_all():
+    assert list(real_rows(frame("npw", pools="-o-"))) == [True, False, True]
+    assert list(real_rows(frame("npw", pools="ooo"))) == [True, True, True]
+
+
+def test_review_share_is_the_share_below_the_threshold(statements):
+    low, high = (
+        fit(statements, replace(SMALL, review_share=share), seed=0).manifest["review_below"]
+        for share in (0.1, 0.5)
+    )
+    assert 0.25 < low < high < 1
+
+
+def test_parameters_are_in_the_manifest(model):
+    assert model.manifest["dyad_at_least"] == SMALL.dyad_at_least
+
+
+def test_masking_cleans_first():
+    texts = pd.Series(["Mos\u200bcow condemned Se\u202eoul", "Moscow condemned Seoul"])
+    masked = mask_all(texts)["text"]
+    assert masked[0] == masked[1]
+    assert "Moscow" not in masked[0]
+
+
+def test_roles_are_learnt_from_the_dyads(model, statements):
+    from scoring.actors import find_mentions
+    from scoring.dyads import find_dyads
+
+    right = total = 0
+    for text, dyads in zip(statements["text"], statements["dyads"], strict=True):
+        if dyads:
+            found = find_dyads(text, find_mentions(text), model.roles, SMALL.dyad_at_least)
+            right += found[0][:2] in {(source, target) for source, target, _ in dyads}
+            total += 1
+    assert right > 0.9 * total
