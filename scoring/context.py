@@ -29,7 +29,7 @@ class Context:
         self._title: list[str] = []
         self._speaker: str | None = None
         self._dyad: tuple[str | None, str | None] = (None, None)
-        self._earlier = self._dyad
+        self._earlier: tuple[str | None, str | None] = (None, None)  # of the sentences before
 
     def enter(
         self, article: Article, sentence: int, text: str, mentions: Sequence[Mention]

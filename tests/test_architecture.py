@@ -87,7 +87,7 @@ def test_nothing_in_scoring_unpickles():
 
 
 def python(code: str) -> str:
-    """Run code in a fresh interpreter, from a folder that is not ours, and return what it prints."""
+    """Run code in a fresh interpreter, in a folder that is not ours; return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(sys.prefix),
@@ -155,8 +155,8 @@ def test_no_lock_file_is_committed(files):
 
 def test_constraints_name_every_dependency():
     project = tomllib.loads(read("pyproject.toml"))["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    names = {re.match(r"[\w.-]+", line)[0].lower() for line in wanted}
+    wanted = [project["dependencies"], *project["optional-dependencies"].values()]
+    names = {re.match(r"[\w.-]+", line)[0].lower() for lines in wanted for line in lines}
     assert (
         names - {line.split("==")[0].lower() for line in read("constraints.txt").split()} == set()
     )

