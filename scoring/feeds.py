@@ -16,7 +16,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, AnyStr, Final
 from urllib.parse import urljoin
 from xml.sax import SAXException
 
@@ -49,6 +49,7 @@ NO_TEXT: Final = "no text"
 INVALID: Final = "invalid UTF-8 replaced"
 
 _KEYS: Final = ("id", "title", "text", "published", "publisher", "url")
+_END: Final = (b"\n",)
 _LONGEST_TITLE: Final = 300
 _SNIFF: Final = 4096
 _CONTROLS: Final = bytes({*range(32), 127} - set(b"\t\n\f\r\x1b"))
@@ -230,20 +231,24 @@ def _string(record: Mapping[str, object], key: str, name: str, line: int) -> str
 
 
 def _lines(
-    stream: io.BufferedReader, name: str, on_problem: Problem, start: int = 1
-) -> Iterator[tuple[int, bytes]]:
-    """Give each line its number; one that is too long is told and skipped."""
+    readline: Callable[[int], AnyStr],
+    ends: tuple[AnyStr, ...],
+    name: str,
+    on_problem: Problem,
+    start: int = 1,
+) -> Iterator[tuple[int, AnyStr]]:
+    """Give each line its number; one that is too long is told, and empty."""
     for number in itertools.count(start):
-        line = stream.readline(MOST_LINE + 1)
+        line = readline(MOST_LINE + 1)
         if not line:
             return
-        if len(line) <= MOST_LINE or line.endswith(b"\n"):
-            yield number, line
-            continue
-        while (rest := stream.readline(MOST_LINE)) and not rest.endswith(b"\n"):
-            pass
-        problem = f"expected at most {MOST_LINE:,} bytes in a line, found more."
-        on_problem(InputError(name, problem, "It was skipped.", number))
+        if len(line) > MOST_LINE and not line.endswith(ends):
+            while (rest := readline(MOST_LINE)) and not rest.endswith(ends):
+                pass
+            problem = f"expected at most {MOST_LINE:,} bytes in a line, found more."
+            on_problem(InputError(name, problem, "It was skipped.", number))
+            line = line[:0]
+        yield number, line
 
 
 def _decoded(line: bytes) -> tuple[str, str | None]:
@@ -256,7 +261,7 @@ def _decoded(line: bytes) -> tuple[str, str | None]:
 def _read_lines(
     stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
-    for number, raw in _lines(stream, name, on_problem):
+    for number, raw in _lines(stream.readline, _END, name, on_problem):
         line, note = _decoded(raw)
         article = _article({"id": number, "text": line}, name, number, keep, note)
         article.whole = True
@@ -266,7 +271,8 @@ def _read_lines(
 def _read_jsonl(
     stream: io.BufferedReader, name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
-    yield from _jsonl(_lines(stream, name, on_problem), name, on_problem, keep)
+    lines = _lines(stream.readline, _END, name, on_problem)
+    yield from _jsonl(lines, name, on_problem, keep)
 
 
 def _jsonl(
@@ -296,8 +302,8 @@ def _read_json(
     """Read what .json files are: a JSON Feed, a list of records, one record, or JSONL after all."""
     first = stream.readline(MOST_DOCUMENT)
     if stream.peek(_SNIFF).strip() and _is_object(first):
-        lines = itertools.chain([(1, first)], _lines(stream, name, on_problem, 2))
-        yield from _jsonl(lines, name, on_problem, keep)
+        lines = _lines(stream.readline, _END, name, on_problem, start=2)
+        yield from _jsonl(itertools.chain([(1, first)], lines), name, on_problem, keep)
         return
     text, note = _decoded(first + read_document(stream, name, MOST_DOCUMENT - len(first)))
     document = _json(text, name)
@@ -347,8 +353,8 @@ def _read_csv(
         if not {"title", "text"} & set(columns):
             problem = f"expected a column title or text, found {', '.join(header[:12])}."
             raise InputError(name, problem, "Rename the column.", 1)
-        lines = iter(lambda: text.readline(MOST_LINE), "")
-        for line, row in _rows(lines, delimiter, name, on_problem):
+        lines = _lines(text.readline, ("\n", "\r"), name, on_problem, start=2)
+        for line, row in _rows((line for _, line in lines), delimiter, name, on_problem):
             try:
                 if len(row) > len(columns):
                     problem = f"expected {len(columns)} fields, found {len(row)}."
