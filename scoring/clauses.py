@@ -15,7 +15,9 @@ _JOINT: Final = re.compile(
 _SPEECH_GROUPS: Final = frozenset(
     {"ACCUSE", "CONDEMN", "OBJECT", "DEMAND", "WARN", "RETALIATE", "THREATEN", "ABLE", "COST"}
 )
-_OBJECT: Final = frozenset("that of over against to not for from about if unless".split())
+_OBJECT: Final = frozenset(
+    ["that", "of", "over", "against", "to", "not", "for", "from", "about", "if", "unless"]
+)
 """Words behind an actor that is no subject: "warned the US and Israel that ...", "accused Peru and Chile of ..."."""
 
 _SUBJECT_WITHIN: Final = 3
@@ -45,7 +47,7 @@ def two_clauses(text: str, mentions: Sequence[Mention]) -> tuple[Clause, Clause]
     tuple of Clause, or None
         None unless exactly one joint parts it into two clauses with different subjects and a cue word each.
     """
-    if len({mention.code for mention in mentions}) < 2:  # noqa: PLR2004 - two sides
+    if len({mention.code for mention in mentions}) < 2:
         return None
     found = [pair for joint in _JOINT.finditer(text) if (pair := _pair(text, mentions, joint))]
     return found[0] if len(found) == 1 else None
@@ -61,7 +63,11 @@ def _pair(
     second = Clause(
         start,
         text[start:],
-        [m._replace(start=m.start - start, end=m.end - start) for m in mentions if m.start >= start],
+        [
+            m._replace(start=m.start - start, end=m.end - start)
+            for m in mentions
+            if m.start >= start
+        ],
     )
     subjects = [_subject(clause) for clause in (first, second)]
     if None in subjects or subjects[0] == subjects[1]:

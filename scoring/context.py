@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from scoring.actors import Mention
-from scoring.dyads import Dyad
 from scoring.articles import Article
+from scoring.dyads import Dyad
 
 _SPEAKER: Final = re.compile(
     r"\b(?:he|she|it|they|the (?:\w+ )?(?:ministry|minister|president|premier|chancellor|government|spokes\w+|"

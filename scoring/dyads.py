@@ -7,7 +7,9 @@ It sees where the two stand and what stands around and between them, never who t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from scoring.actors import Mention
@@ -16,6 +18,14 @@ from scoring.features import ACTOR, Cue, mask, skeleton, stem, words
 MOST_ACTORS: Final = 8
 """Actors considered in one sentence, in order of mention; hostile input may name hundreds."""
 
+_JOINED: Final = re.compile(
+    r"\s*[,/&]\s*(?:(?:and|or)\s+)?(?:the\s+)?|\s+(?:and|or|as well as)\s+(?:the\s+)?",
+    re.IGNORECASE,
+)
+_LEAST_JOINT: Final = 0.2
+"""Probability from which an actor named in one breath with a side of the best dyad shares in it."""
+
+_BE: Final = frozenset({"is", "are", "was", "were", "be", "been", "being"})
 _SPEECH: Final = frozenset({"OFFICE", "SAY", "ACTOR", '"'})
 
 
@@ -70,9 +80,7 @@ def candidates(text: str, mentions: Sequence[Mention]) -> list[Candidate]:
     ]
 
 
-def find_dyads(
-    text: str, mentions: Sequence[Mention], roles: Any, at_least: float
-) -> list[Dyad]:
+def find_dyads(text: str, mentions: Sequence[Mention], roles: Any, at_least: float) -> list[Dyad]:
     """Find who says it to whom in a sentence that is known to be escalatory.
 
     Parameters
@@ -84,32 +92,56 @@ def find_dyads(
     roles : sklearn.pipeline.Pipeline
         The fitted role classifier: lists of feature names in, probability of being a dyad out.
     at_least : float
-        Probability from which a candidate beside the most probable one is a dyad too.
+        Probability from which a candidate with another speaker than the most probable one is a dyad too.
 
     Returns
     -------
     list of Dyad
-        The most probable dyad first; never empty. A further dyad never repeats another one with a side left open.
+        The most probable dyad first; never empty. Actors named in one breath with a side of it share in it. A
+        further dyad never repeats another one with a side left open.
     """
     found = candidates(text, mentions)
     chances = roles.predict_proba([candidate.features for candidate in found])[:, 1]
     spans = {mention.code: (mention.start, mention.end) for mention in reversed(mentions)}
     order = sorted(range(len(found)), key=lambda i: (-chances[i], i))
+    best = found[order[0]]
+    together = _named_together(text, mentions)
     out: list[Dyad] = []
     for i in order:
         source, target = found[i].source, found[i].target
-        if out and (chances[i] < at_least or _repeats(out, source, target)):
+        joint = (
+            chances[i] >= _LEAST_JOINT
+            and _beside(source, best.source, together)
+            and _beside(target, best.target, together)
+        )
+        other_speaker = source != best.source and chances[i] >= at_least
+        if out and (not (joint or other_speaker) or _repeats(out, source, target)):
             continue
         span = (spans.get(source or ""), spans.get(target or ""))
         out.append(Dyad(source, target, *span, float(chances[i])))
     return out
 
 
+def _named_together(text: str, mentions: Sequence[Mention]) -> dict[str, set[str]]:
+    """Group the actors that are named in one breath: "France, Germany and Britain"."""
+    groups: dict[str, set[str]] = {}
+    for one, other in pairwise(mentions):
+        if one.code != other.code and _JOINED.fullmatch(text, one.end, other.start):
+            group = groups.get(one.code, {one.code}) | groups.get(other.code, {other.code})
+            groups |= dict.fromkeys(group, group)
+    return groups
+
+
+def _beside(code: str | None, best: str | None, together: dict[str, set[str]]) -> bool:
+    """Tell whether an actor is the one of the best dyad, or named in one breath with it."""
+    return code == best or (code is not None and code in together.get(best or "", ()))
+
+
 def _repeats(known: list[Dyad], source: str | None, target: str | None) -> bool:
     """Tell whether an open-sided pair says no more than a dyad already found, or less."""
     return any(
-        source in (None, dyad.source) and target in (None, dyad.target)
-        or dyad.source in (None, source) and dyad.target in (None, target)
+        (source in (None, dyad.source) and target in (None, dyad.target))
+        or (dyad.source in (None, source) and dyad.target in (None, target))
         for dyad in known
     )
 
@@ -166,7 +198,9 @@ class _View:
     def _around(self, cue: Cue, place: int, kind: str) -> list[str]:
         at, word, group = cue.at, self._word, self._cue
         after = next((g for g in self.groups[place + 1 : place + 5] if g not in _SPEECH), "")
-        before = next((g for g in self.groups[max(0, place - 4) : place][::-1] if g not in _SPEECH), "")
+        before = next(
+            (g for g in self.groups[max(0, place - 4) : place][::-1] if g not in _SPEECH), ""
+        )
         out = [
             f"w-1 {word(at - 1)}",
             f"w+1 {word(at + 1)}",
@@ -215,6 +249,7 @@ class _View:
             f"{way} actors {min(between.count('ACTOR'), 3)}",
             f"{way} groups {' '.join(between[:3])}",
             f"ranks {self.rank[source]} {self.rank[target]}",
+            f"{way} passive {inner[-1:] == ['by'] and not _BE.isdisjoint(inner)}",
             *(f"{way} has {group}" for group in sorted(set(between))),
             *(f"{way} word {name}" for name in sorted({stem(word) for word in inner})),
             *(f"{way} after {group}" for group in sorted(set(self.groups[:low]))),

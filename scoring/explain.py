@@ -41,8 +41,8 @@ def explain(scorer: Scorer, text: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``phrase`` (str), ``start``, ``end`` (int, in the cleaned text) and ``effect`` (float, score with the phrase
-        minus score without it), the largest absolute effect first.
+        Columns ``phrase`` (str), ``start``, ``end`` (int, in the cleaned text) and ``effect`` (float, score with
+        the phrase minus score without it), the largest absolute effect first.
     """
     text = clean_text(text).strip()[:MAX_SENTENCE]
     mentions = find_mentions(text)

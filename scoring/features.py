@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Final, NamedTuple
 
 from scoring.actors import Mention
@@ -27,10 +27,13 @@ _OTHERS: Final = "\x02\x03"
 _TOKEN: Final = re.compile(
     rf"[{ACTOR}{_OTHERS}]|[a-zà-öø-ÿāăąćčđēęěğīıłńňőřśşšťūůűźżžș]+(?:[-'][a-zà-öø-ÿ]+)*|\d[\d.,]*|[?!:;\"'–—-]"
 )
-_PLAIN: Final = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"'})
+_PLAIN: Final = str.maketrans(
+    {"’": "'", "‘": "'", "“": '"', "”": '"', "«": '"', "»": '"', "„": '"'}
+)
 _ENDING: Final = re.compile(r"(?:ing|ed|es|s|ly)$")
 _SHORTEST_STEM: Final = 3
-_PUNCTUATION: Final = frozenset("?:\"-")
+_SAME: Final = {"–": "-", "—": "-", "an": "a"}
+_PUNCTUATION: Final = frozenset('?:"-')
 _SIDE_GROUPS: Final = frozenset({"ACTOR", "OFFICE", "SAY", *_PUNCTUATION})
 _MOST_CUES: Final = 60  # of one sentence are paired: real ones have fewer, hostile ones thousands
 
@@ -70,8 +73,8 @@ def mask(text: str, mentions: Iterable[Mention]) -> str:
 def words(masked: str) -> list[str]:
     """Split a masked sentence into lower-case words and the marks that carry meaning.
 
-    Numbers become ``0``; possessives are cut; ``n't`` becomes ``not`` and ``'ll`` ``will``; "the" before an actor
-    goes, lest "the Kremlin" and "Moscow" differ.
+    Numbers become ``0``; possessives are cut; ``n't`` becomes ``not`` and ``'ll`` ``will``. What only the form of an
+    actor's name decides goes: "the" before it, the possessive behind it, and "an" for "a".
     """
     out: list[str] = []
     for token in _TOKEN.findall(masked.translate(_PLAIN).lower()):
@@ -79,12 +82,14 @@ def words(masked: str) -> list[str]:
             if out and out[-1] == "the":
                 out.pop()
             out.append(ACTOR)
+        elif out and out[-1] == ACTOR and token in ("'", "s"):
+            continue
         elif token[0].isdigit():
             out.append("0")
         elif "'" in token and len(token) > 1:
             out += _contraction(token)
         else:
-            out.append("-" if token in "–—" else token)
+            out.append(_SAME.get(token, token))
     return out
 
 
@@ -201,11 +206,14 @@ def statement_features(masked: str) -> list[str]:
     return [
         *_ngrams("s", stems),
         *_ngrams("k", groups),
-        *(f"k {a} {b} {c}" for a, b, c in zip(["<", *groups], groups, [*groups[1:], ">"], strict=False)),
+        *(
+            f"k {a} {b} {c}"
+            for a, b, c in zip(["<", *groups], groups, [*groups[1:], ">"], strict=False)
+        ),
         *sorted({f"p {a} {b}" for a, b in combinations(groups[:_MOST_CUES], 2)}),
         *_chain([group for group in groups if group not in _SIDE_GROUPS]),
-        *(f"g {found[a.at]}>{b.group}" for a, b in zip(cues, cues[1:], strict=False)),
-        *(f"g {a.group}>{found[b.at]}" for a, b in zip(cues, cues[1:], strict=False)),
+        *(f"g {found[a.at]}>{b.group}" for a, b in pairwise(cues)),
+        *(f"g {a.group}>{found[b.at]}" for a, b in pairwise(cues)),
         f"n actors {min(groups.count('ACTOR'), 4)}",
         f"n different {sum(mark in masked for mark in ACTOR + _OTHERS)}",
         f"n words {min(len(found) // 8, 6)}",

@@ -14,6 +14,7 @@ import itertools
 import json
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, AnyStr, Final
@@ -73,6 +74,7 @@ _ENCODING: Final = re.compile(
     r"|euc-(?:jp|kr)|shift[-_]jis|macintosh",
     re.IGNORECASE,
 )
+_REFERENCE: Final = re.compile(r"&#(?:(\d{5,})|[xX]([\da-fA-F]{4,}));?")
 _XML: Final = re.compile(rb"<\?xml[^>]{0,200}\bencoding\s*=\s*[\"']([\w-]{1,40})")
 _META: Final = re.compile(rb"charset\s*=\s*[\"']?\s*([\w-]{1,40})", re.IGNORECASE)
 
@@ -468,7 +470,8 @@ def _parse(text: str, name: str) -> Any:
 
     # Bytes in a stream: a string could be taken for a URL or a path. The XML declaration goes,
     # since what it says of the encoding is no longer so.
-    data = re.sub(r"^<\?xml[^>]*>", "", text).lstrip().encode()
+    text = re.sub(r"^<\?xml[^>]*>", "", text).lstrip()
+    data = _REFERENCE.sub(_sound, text).encode()
     try:
         return feedparser.parse(
             io.BytesIO(data),
@@ -479,6 +482,14 @@ def _parse(text: str, name: str) -> Any:
     except Exception as error:  # a parser of anything may fail in any way; the other inputs go on
         problem = f"expected a feed, found what no parser reads ({error!r})."
         raise InputError(name, problem, "It was skipped.") from None
+
+
+def _sound(reference: re.Match[str]) -> str:
+    """Keep the reference to a character; one to none ends feedparser, and with it the feed."""
+    digits, base = (reference[1], 10) if reference[1] else (reference[2], 16)
+    code = int(digits[:20], base)
+    none = len(digits) > 20 or code > sys.maxunicode or 0xD800 <= code < 0xE000
+    return "\ufffd" if none else reference[0]
 
 
 def _entry(entry: Any, feed: Any, keep: Sequence[str]) -> dict[str, Any]:

@@ -149,7 +149,10 @@ class Scorer:
     def score_lines(self, texts: Sequence[str]) -> pd.DataFrame:
         """Score statements that are not to be split: ``article_id`` is the position from 1."""
         return self.score_articles(
-            [Article(id=str(i), title=None, text=text, whole=True) for i, text in enumerate(texts, 1)]
+            [
+                Article(id=str(i), title=None, text=text, whole=True)
+                for i, text in enumerate(texts, 1)
+            ]
         )
 
     def score_articles(self, articles: Iterable[Article], keep: Sequence[str] = ()) -> pd.DataFrame:
@@ -217,7 +220,7 @@ class Scorer:
         ]
         parts = [clause for pair in pairs if pair for clause in pair]
         masked = [mask(clause.text, clause.mentions) for clause in parts]
-        chances = iter(self._predict(masked) if masked else ())
+        chances = iter(self._predict(masked) if masked else np.zeros((0, len(LEVELS))))
         out: list[list[tuple[Clause, NDArray[np.float64]]]] = []
         for pair in pairs:
             scored = [(clause, next(chances)) for clause in pair or ()]
@@ -328,7 +331,7 @@ def _statements(article: Article) -> Iterable[Statement]:
 
 
 def _sentences(article: Article) -> Iterable[tuple[int, str]]:
-    """Number the sentences: 0 is the title (or the one whole statement), the body counts from 1."""
+    """Give the sentences with their index: 0 is the title (or the whole statement), the body counts from 1."""
     title, text = (clean_text(part or "").strip() for part in (article.title, article.text))
     if article.whole:
         if text:

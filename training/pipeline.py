@@ -61,7 +61,7 @@ class Params:
     unsure_weight: float = 0.5
     own_weight: float = 0.7
     review_share: float = 0.15
-    dyad_at_least: float = 0.6
+    dyad_at_least: float = 0.5
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
@@ -110,7 +110,7 @@ def fit(statements: pd.DataFrame, params: Params, seed: int) -> Model:
         Without a version: training adds it to the manifest when the model is saved.
     """
     masked = mask_all(statements["text"])
-    levels = statements["level"].map(CODE).to_numpy()
+    levels = np.array([CODE[level] for level in statements["level"]], dtype=np.int64)
     weights = _weights(statements, levels, params)
     real = real_rows(statements)
     logits = _out_of_fold(masked, levels, weights, groups(statements), params, seed)[real]
@@ -189,7 +189,8 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fit_roles(statements: pd.DataFrame, params: Params) -> Pipeline:
     features: list[list[str]] = []
     is_dyad: list[bool] = []
-    for text, dyads in zip(statements["text"], statements["dyads"], strict=True):
+    for raw, dyads in zip(statements["text"], statements["dyads"], strict=True):
+        text = clean_text(raw)
         gold = {(source, target) for source, target, _ in dyads}
         for candidate in candidates(text, find_mentions(text)) if gold else ():
             features.append(candidate.features)

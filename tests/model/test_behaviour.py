@@ -5,7 +5,7 @@ is scored and printed too, counts in the share that must hold, and moves up when
 comes.
 """
 
-# ruff: noqa: E501, T201 - statements are not broken; what fails is printed
+# ruff: noqa: T201 - statements are not broken; what fails is printed
 
 from __future__ import annotations
 

@@ -106,7 +106,8 @@ xmlns="http://purl.org/rss/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/">
 <link href="/1"/><summary>Short.</summary><content type="html">{HTML_BODY}</content>
 <updated>2024-05-02T12:00:00Z</updated></entry></feed>""",
     "xhtml.atom": """<feed xmlns="http://www.w3.org/2005/Atom">
-<title>The Example Post</title><entry><id>n1</id><title>Oslo warns</title><link href="https://post.example/1"/><content type="xhtml">
+<title>The Example Post</title><entry><id>n1</id><title>Oslo warns</title><link href="https://post.example/1"/>
+<content type="xhtml">
 <div xmlns="http://www.w3.org/1999/xhtml"><p>Norway <i>protested</i> on Thursday.</p>
 <p>It warned of “consequences”.</p></div></content><published>2024-05-02T12:00:00Z</published>
 </entry></feed>""",
@@ -341,6 +342,23 @@ def test_dates_of_feeds(tmp_path: Path) -> None:
     articles, problems = read_bytes(tmp_path, "a.xml", rss(*items, "<item><title>x</title></item>"))
     assert [article.published for article in articles] == [NOON] * 3 + [None] * 3
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "character"),
+    [("#8212", "—"), ("#x1F600", "😀"), ("#xD800", "\ufffd"), ("#x110000", "\ufffd")]
+    + [("#1114112", "\ufffd"), ("#" + "1" * 5_000, "\ufffd"), ("#x" + "0" * 5_000, "\ufffd")],
+)
+def test_references_to_no_character(tmp_path: Path, reference: str, character: str) -> None:
+    items = (f"<item><title>{title}</title></item>" for title in (f"A &{reference};", "B"))
+    articles, problems = read_bytes(tmp_path, "a.xml", rss(*items))
+    assert problems == []
+    assert [article.title for article in articles] == [f"A {character}", "B"]
+
+
+def test_json_feed_under_the_wrong_ending(tmp_path: Path) -> None:
+    [article], problems = read_bytes(tmp_path, "a.xml", FORMATS["feed.json"])
+    assert (article.title, problems) == ("Oslo warns", [])
 
 
 def test_odd_links(tmp_path: Path) -> None:
@@ -785,7 +803,7 @@ def test_hostile_titles(tmp_path: Path, unit: str, wrap: str) -> None:
     title = wrap.format(unit * (200_000 // len(unit)))
     start = time.process_time()
     read_bytes(tmp_path, "a.xml", rss(f"<item><title>Kept {title}</title></item>"))
-    assert time.process_time() - start < 3.0  # about 0.5 s; what is quadratic takes minutes
+    assert time.process_time() - start < 5.0  # about 0.5 s; what is quadratic takes minutes
 
 
 @pytest.mark.parametrize(
@@ -805,7 +823,7 @@ def test_hostile_bodies(tmp_path: Path, unit: str) -> None:
     data = json.dumps({"items": [{"content_text": unit * (500_000 // len(unit)) + "!"}]})
     start = time.process_time()
     [article], _ = read_bytes(tmp_path, "a.json", data)
-    assert time.process_time() - start < 2.0
+    assert time.process_time() - start < 5.0
     assert article.text
 
 
@@ -836,11 +854,11 @@ def test_many_items(tmp_path: Path) -> None:
     items = (f"<item><title>Protest {number}</title></item>" for number in range(10_000))
     articles, problems = read_bytes(tmp_path, "a.xml", rss(*items))
     assert (len(articles), problems) == (10_000, [])
-    lines = "".join(f'{{"text": "Protest {number}."}}\n' for number in range(100_000))
+    lines = "".join(f'{{"text": "Protest {number}."}}\n' for number in range(20_000))
     path = tmp_path / "a.jsonl"
     path.write_text(lines)
-    with memory_below(5_000_000):  # read lazily
-        assert sum(1 for _ in read_articles([str(path)])) == 100_000
+    with memory_below(2_000_000):  # read lazily
+        assert sum(1 for _ in read_articles([str(path)])) == 20_000
 
 
 @pytest.mark.slow
