@@ -346,8 +346,15 @@ def test_dates_of_feeds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("reference", "character"),
-    [("#8212", "—"), ("#x1F600", "😀"), ("#xD800", "\ufffd"), ("#x110000", "\ufffd")]
-    + [("#1114112", "\ufffd"), ("#" + "1" * 5_000, "\ufffd"), ("#x" + "0" * 5_000, "\ufffd")],
+    [
+        ("#8212", "—"),
+        ("#x1F600", "😀"),
+        ("#xD800", "\ufffd"),
+        ("#x110000", "\ufffd"),
+        ("#1114112", "\ufffd"),
+        ("#" + "1" * 5_000, "\ufffd"),
+        ("#x" + "0" * 5_000, "\ufffd"),
+    ],
 )
 def test_references_to_no_character(tmp_path: Path, reference: str, character: str) -> None:
     items = (f"<item><title>{title}</title></item>" for title in (f"A &{reference};", "B"))
