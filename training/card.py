@@ -15,8 +15,11 @@ from training.evaluate import BINS, Metrics
 METRICS_FILE: Final = "metrics.json"
 CARD_FILE: Final = "card.md"
 
+_MARK: Final = "<!-- metrics -->"
+_END: Final = "<!-- /metrics -->"
+
 _PARTS: Final = {
-    "dev": "held-out statements, never used in fitting",
+    "dev": "held-out statements, never used in fitting (but looked at to choose between variants)",
     "cv": "training statements by 5-fold cross-validation, near-duplicates kept together",
 }
 _METHODS: Final = {
@@ -126,6 +129,41 @@ def write(folder: Path) -> Path:
             "Check the folder's permissions."
         ) from error
     return path
+
+
+def headlines(folder: Path) -> str:
+    """Render the main table of the card by itself: for the README.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a model.
+
+    Returns
+    -------
+    str
+        Markdown table.
+    """
+    metrics = read_metrics(folder)
+    head = next(part for part in _PARTS if part in metrics)
+    return _headlines(metrics[head], metrics["baselines"])
+
+
+def write_headlines(folder: Path, page: Path) -> Path:
+    """Put the main table of the card between the markers ``<!-- metrics -->`` of a page.
+
+    Raises
+    ------
+    OutputError
+        If the page has no such markers.
+    """
+    text = page.read_text(encoding="utf-8")
+    before, mark, rest = text.partition(_MARK)
+    _, end, after = rest.partition(_END)
+    if not (mark and end):
+        raise OutputError(f"{page}: expected the markers {_MARK} and {_END}, found none. Add them.")
+    page.write_text(f"{before}{mark}\n{headlines(folder)}\n{end}{after}", encoding="utf-8")
+    return page
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -151,11 +151,19 @@ def evaluate(
 
 
 @app.command()
-def card(folder: Annotated[Path, typer.Argument(help="Folder of a model.")]) -> None:
+def card(
+    folder: Annotated[Path, typer.Argument(help="Folder of a model.")],
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", help="Also put the main table between the markers of this page."),
+    ] = None,
+) -> None:
     """Render the card of a saved model again, from its manifest and metrics."""
-    from training.card import write
+    from training.card import write, write_headlines
 
     typer.echo(write(folder))
+    if page is not None:
+        typer.echo(write_headlines(folder, page))
 
 
 def _show(title: str, metrics: Metrics) -> None:

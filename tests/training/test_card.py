@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scoring.errors import ArtifactMissing, ArtifactTampered
+from scoring.errors import ArtifactMissing, ArtifactTampered, OutputError
 from scoring.levels import LEVELS
 from training import card
 
@@ -102,3 +102,24 @@ def test_a_missing_or_broken_file_is_named(folder, name):
     (folder / name).unlink()
     with pytest.raises(ArtifactMissing, match=re.escape(name)):
         card.render(folder)
+
+
+def test_the_main_table_goes_between_the_markers_of_a_page(trained, tmp_path):
+    folder, _ = trained
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- metrics -->\nold\n<!-- /metrics -->\nafter\n")
+    card.write_headlines(folder / "models" / "small", page)
+    text = page.read_text()
+    assert text.startswith("before\n<!-- metrics -->\n|")
+    assert text.endswith("|\n<!-- /metrics -->\nafter\n")
+    assert "old" not in text
+    assert "macro-F1" in text
+
+
+def test_a_page_without_markers_is_refused(trained, tmp_path):
+    folder, _ = trained
+    page = tmp_path / "page.md"
+    page.write_text("nothing here\n")
+    with pytest.raises(OutputError, match="markers"):
+        card.write_headlines(folder / "models" / "small", page)
+    assert page.read_text() == "nothing here\n"
