@@ -10,12 +10,21 @@ from scoring.actors import Mention
 from scoring.articles import Article
 from scoring.dyads import Dyad
 
+_WHO: Final = (
+    r"(?:he|she|they|it|the (?:[\w-]+ ){0,2}?(?:ministry|minister|president|premier|chancellor|government|"
+    r"spokes\w+|embassy|ambassador|envoy|diplomats?|officials?|statement|note|leader|secretary|army|kremlin))"
+)
+_SAYS: Final = (
+    r"(?:sa(?:id|ys)|add(?:ed|s)|told|tells|warn(?:ed|s)|vow(?:ed|s)|accus(?:ed|es)|condemn(?:ed|s)|denounc(?:ed|es)|"
+    r"urg(?:ed|es)|threaten(?:ed|s)|stress(?:ed|es)|wrote|tweeted|demand(?:ed|s)|protest(?:ed|s)|claim(?:ed|s)|"
+    r"blam(?:ed|es)|insist(?:ed|s)|declar(?:ed|es)|announc(?:ed|es)|call(?:ed|s)|summon(?:ed|s)|will|would)"
+)
 _SPEAKER: Final = re.compile(
-    r"\b(?:he|she|it|they|the (?:\w+ )?(?:ministry|minister|president|premier|chancellor|government|spokes\w+|"
-    r"embassy|ambassador|diplomats?|officials?|statement|note|foreign ministry|prime minister|kremlin))\b",
+    rf"\b{_WHO}\s+(?:has\s+|have\s+|had\s+)?(?:also\s+|later\s+|since\s+|then\s+)?{_SAYS}\b"
+    rf"|\b(?:said|says|added|wrote)\s+(?!it\b|they\b){_WHO}\s*[.,;”\"]",
     re.IGNORECASE,
 )
-"""Words that stand for a speaker named earlier."""
+"""A speaker named earlier, saying something now: "the ministry said", "added he", "it would"."""
 
 
 class Context:
