@@ -18,10 +18,8 @@ from scoring.features import ACTOR, Cue, mask, skeleton, stem, words
 MOST_ACTORS: Final = 8
 """Actors considered in one sentence, in order of mention; hostile input may name hundreds."""
 
-_JOINED: Final = re.compile(
-    r"\s*[,/&]\s*(?:(?:and|or)\s+)?(?:the\s+)?|\s+(?:and|or|as well as)\s+(?:the\s+)?",
-    re.IGNORECASE,
-)
+_AND: Final = re.compile(r"\s*,?\s*(?:and|or|&|as well as)\s+(?:the\s+)?|\s*[/&]\s*", re.IGNORECASE)
+_COMMA: Final = re.compile(r"\s*,\s*(?:the\s+)?", re.IGNORECASE)
 _LEAST_JOINT: Final = 0.2
 """Probability from which an actor named in one breath with a side of the best dyad shares in it."""
 
@@ -123,10 +121,16 @@ def find_dyads(text: str, mentions: Sequence[Mention], roles: Any, at_least: flo
 
 
 def _named_together(text: str, mentions: Sequence[Mention]) -> dict[str, set[str]]:
-    """Group the actors that are named in one breath: "France, Germany and Britain"."""
+    """Group the actors that are named in one breath: "France, Germany and Britain".
+
+    A comma joins only in a list that ends with "and": "In a letter to the UN, Armenia accused ..." is none.
+    """
     groups: dict[str, set[str]] = {}
-    for one, other in pairwise(mentions):
-        if one.code != other.code and _JOINED.fullmatch(text, one.end, other.start):
+    listed = False
+    for one, other in reversed([*pairwise(mentions)]):
+        joined = _AND.fullmatch(text, one.end, other.start) is not None
+        listed = joined or (listed and _COMMA.fullmatch(text, one.end, other.start) is not None)
+        if listed and one.code != other.code:
             group = groups.get(one.code, {one.code}) | groups.get(other.code, {other.code})
             groups |= dict.fromkeys(group, group)
     return groups

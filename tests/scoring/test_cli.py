@@ -211,6 +211,8 @@ def test_an_interrupt_leaves_no_half_file_and_no_process(
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
         start_new_session=True,
+        # a job of a script starts with Ctrl-C ignored, and what it starts inherits that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not any(p.stat().st_size > 10_000 for p in tmp_path.glob(".tension-*.tmp")):
         time.sleep(0.05)
