@@ -219,9 +219,8 @@ def score_batches(
 ) -> Generator[tuple[pd.DataFrame, Summary]]:
     """Score batches, here or in `jobs` processes, and give the results in the order of the batches.
 
-    At most two batches a process are under way, whoever waits: a pool that runs as fast as it can
-    (joblib's generator) piles up results in memory behind a slow reader, and reads its input in a
-    thread whose errors are lost.
+    At most two batches a process are under way, whoever waits, so that a slow reader of the results
+    does not fill the memory; and the input is read here, so that its errors are met here.
 
     Parameters
     ----------
