@@ -50,6 +50,8 @@ NO_TEXT: Final = "no text"
 INVALID: Final = "invalid UTF-8 replaced"
 
 _KEYS: Final = ("id", "title", "text", "published", "publisher", "url")
+_STATEMENT: Final = "sentence"  # where there is neither title nor text: one statement, never split
+_TEXTS: Final = frozenset({"title", "text", _STATEMENT})
 _END: Final = (b"\n",)
 _LONGEST_TITLE: Final = 300
 _SNIFF: Final = 4096
@@ -187,11 +189,13 @@ def _article(
     if not isinstance(record, Mapping):
         problem = f"expected a JSON object, found {type(record).__name__}."
         raise InputError(name, problem, "Give one article a line.", line)
-    if "title" not in record and "text" not in record:
+    whole = "title" not in record and "text" not in record
+    if whole and _STATEMENT not in record:
         found = ", ".join(map(str, list(record)[:12])) or "none"
         problem = f"expected the key title or text, found the keys {found}."
         raise InputError(name, problem, "Rename the key of the text.", line)
-    title, text = (_string(record, key, name, line) for key in ("title", "text"))
+    body = _STATEMENT if whole else "text"
+    title, text = (_string(record, key, name, line) for key in ("title", body))
     if max(len(title or ""), len(text or "")) > MOST_CHARACTERS:
         title, text = (part and part[:MOST_CHARACTERS] for part in (title, text))
         note = f"cut at {MOST_CHARACTERS:,} characters"
@@ -204,6 +208,7 @@ def _article(
         url=_optional(record.get("url")),
         extra={key: _encodable(record.get(key)) for key in keep},
         note=note if title or text else NO_TEXT,
+        whole=whole,
     )
 
 
@@ -352,7 +357,7 @@ def _read_csv(
         delimiter = max("\t,;|", key=first.count)
         header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
         columns = [cell.lower() if cell.lower() in _KEYS else cell for cell in header]
-        if not {"title", "text"} & set(columns):
+        if not _TEXTS & set(columns):
             problem = f"expected a column title or text, found {', '.join(header[:12])}."
             raise InputError(name, problem, "Rename the column.", 1)
         lines = _lines(text.readline, ("\n", "\r"), name, on_problem, start=2)
@@ -417,10 +422,10 @@ def _parquet_records(file: Any, name: str, keep: Sequence[str]) -> Iterator[dict
 
     table = pq.ParquetFile(file)
     names = set(table.schema_arrow.names)
-    if not {"title", "text"} & names:
+    if not _TEXTS & names:
         problem = f"expected a column title or text, found {', '.join(sorted(names)[:12])}."
         raise InputError(name, problem, "Rename the column.")
-    wanted = [key for key in dict.fromkeys((*_KEYS, *keep)) if key in names]
+    wanted = [key for key in dict.fromkeys((*_KEYS, _STATEMENT, *keep)) if key in names]
     for batch in table.iter_batches(batch_size=1024, columns=wanted):
         yield from batch.to_pylist()
 
