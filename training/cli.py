@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from scoring.errors import TensionError, UsageError
+from scoring.errors import InputError, TensionError, UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from training.evaluate import Metrics
+    from training.hydrate import Source
     from training.pipeline import Params
 
 app = typer.Typer(
@@ -89,6 +94,16 @@ def run_(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Another hyper-parameter; repeatable."),
     ] = None,
+    soft: Annotated[
+        Path | None, typer.Option(help="A teacher's labels, from 'tension-train soft-labels'.")
+    ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="Encoder of the accurate tier, from 'tension-train encoder'."),
+    ] = None,
+    study: Annotated[
+        bool, typer.Option("--study", help="Also train without each pool and part of the data.")
+    ] = False,
     save: Annotated[
         bool, typer.Option("--save/--no-save", help="Save the model, or only log the run.")
     ] = True,
@@ -103,9 +118,12 @@ def run_(
         params=_params(param or []),
         out=out if save else None,
         name=version,
+        soft=soft,
+        encoder=encoder,
+        study=study,
         say=_say,
     )
-    for part in ("cv", "dev"):
+    for part in ("cv", "dev", "dev.accurate"):
         if part in outcome.metrics:
             _show(part, outcome.metrics[part])
     _say(f"MLflow run {outcome.model.manifest['mlflow_run']}")
@@ -130,9 +148,66 @@ def _params(settings: Sequence[str]) -> Params:
 
 
 @app.command()
+def encoder(
+    data: Data,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    soft: Annotated[
+        Path | None, typer.Option(help="A teacher's labels, from 'tension-train soft-labels'.")
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a larger base, for a teacher; default: all-MiniLM-L6-v2."),
+    ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option("--dev", help="Statements that nothing near them is learned from."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 3,
+    rate: Annotated[float, typer.Option(help="Learning rate.")] = 8e-5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+) -> None:
+    """Fine-tune the accurate tier's encoder, or with --base its teacher (extra 'teach'; an hour)."""
+    import pandas as pd
+
+    from training.dataset import apart, read
+    from training.encoder import EncoderParams, teach
+
+    statements = read(data)
+    if held_out:
+        statements, _ = apart(statements, read(held_out))
+    params = EncoderParams(epochs=epochs, rate=rate, seed=seed)
+    rows = None if soft is None else pd.read_parquet(soft)
+    typer.echo(teach(statements, out, params, soft_rows=rows, base=base, say=_say))
+
+
+@app.command("soft-labels")
+def soft_labels_(
+    teacher: Annotated[Path, typer.Argument(help="Folder of a teacher.")],
+    tables: Annotated[
+        list[Path], typer.Argument(help="Parquet tables of 'tension score --all': the sentences.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Parquet file to write.")],
+    base: Annotated[
+        Path | None, typer.Option(help="Folder of the base that the teacher was made of.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Sentences to label.")] = 40_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
+) -> None:
+    """Let a teacher label sentences of real news, those first in which the fast tier doubts."""
+    from training.encoder import choose, open_teacher, soft_labels
+
+    net, tokens = open_teacher(teacher, base)
+    texts = choose(tables, most, seed)
+    _say(f"labelling {len(texts):,} sentences")
+    soft_labels(net, tokens, texts, _say).to_parquet(out, index=False)
+    typer.echo(out)
+
+
+@app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Folder of a model.")],
     data: Data,
+    tier: Annotated[Literal["fast", "accurate"], typer.Option(help="Tier to evaluate.")] = "fast",
     seed: Annotated[int, typer.Option(help="Seed of the intervals.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Every metric, as JSON.")] = False,
 ) -> None:
@@ -143,11 +218,11 @@ def evaluate(
     from training.train import predict
 
     loaded, statements = load(model), read(data)
-    metrics = evaluate_(statements, predict(loaded, statements), seed)
+    metrics = evaluate_(statements, predict(loaded, statements, tier), seed)
     if as_json:
         typer.echo(json.dumps(metrics, indent=1))
     else:
-        _show(str(model), metrics)
+        _show(f"{model}, {tier} tier", metrics)
 
 
 @app.command()
@@ -164,6 +239,169 @@ def card(
     typer.echo(write(folder))
     if page is not None:
         typer.echo(write_headlines(folder, page))
+
+
+@app.command()
+def hydrate(
+    inputs: Annotated[
+        list[str],
+        typer.Option("--from", help="File or folder that may hold the texts; repeatable."),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Statements with their text, to train on.")
+    ] = Path("hydrated.jsonl"),
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", help="Also write the held-out statements, to measure on."),
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="Folder of the labels; default: training/corpus.")
+    ] = None,
+) -> None:
+    """Join the labels of real statements with their texts, found in files that you have.
+
+    The texts are not part of the project: corpus/sources.toml says where they can be had.
+    """
+    import pandas as pd
+
+    from training import hydrate as hydration
+    from training.dataset import labels
+
+    corpus = corpus or hydration.CORPUS
+    paths = [path for path in (out, held_out) if path is not None]
+    hydration.check_outputs(inputs, paths, corpus)
+    folders = (corpus, corpus / hydration.HELD_OUT)
+    wanted = {path: labels([folder]) for path, folder in zip(paths, folders, strict=False)}
+    sources = hydration.sources(corpus)
+    problems = _Problems()
+    with _bytes_read(inputs) as on_bytes:
+        every = pd.concat(wanted.values(), ignore_index=True)
+        found = hydration.hydrate(every, inputs, problems, on_bytes)
+    problems.tell_rest()
+    outputs = {path: found[found["id"].isin(part["id"])] for path, part in wanted.items()}
+    for path, part in wanted.items():
+        _show_coverage(str(path), hydration.coverage(part, outputs[path]), sources)
+    hydration.write(outputs)
+    for path in outputs:
+        typer.echo(path)
+    if problems:
+        raise typer.Exit(1)
+
+
+class _Problems:
+    """Tells the problems of reading on standard error: the first of each input, then a count."""
+
+    def __init__(self) -> None:
+        self._met: Counter[str] = Counter()
+
+    def __call__(self, error: InputError) -> None:
+        self._met[error.where] += 1
+        if self._met[error.where] == 1:
+            _say(str(error))
+
+    def __bool__(self) -> bool:
+        return bool(self._met)
+
+    def tell_rest(self) -> None:
+        for where, number in self._met.items():
+            if number > 1:
+                _say(f"{where}: {number - 1:,} more problems.")
+
+
+@contextmanager
+def _bytes_read(inputs: Sequence[str]) -> Iterator[Callable[[int], None]]:
+    """Give what is to be told the bytes read: a progress bar where people look, else nothing."""
+    from scoring.inputs import total_bytes
+    from scoring.report import ProgressBar
+
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda size: None
+    else:
+        with ProgressBar(total_bytes(inputs), False) as bar:
+            yield bar.read
+
+
+def _show_coverage(title: str, counts: pd.DataFrame, sources: Mapping[str, Source]) -> None:
+    """Print by pool how many texts were found, and where the rest can be had; data are elsewhere."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("pool", "labelled", "found", "where to get the rest", title=title)
+    table.columns[1].justify = table.columns[2].justify = "right"
+    table.columns[3].overflow = "fold"
+    for pool, labelled, found in counts.itertuples():
+        source = sources.get(pool)
+        where = source.where if source else "not said in sources.toml"
+        table.add_row(pool, f"{labelled:,}", f"{found:,}", where if found < labelled else "")
+    table.add_section()
+    table.add_row("all", *(f"{counts[name].sum():,}" for name in ("labelled", "found")))
+    Console(stderr=True, markup=False, highlight=False).print(table)
+
+
+@app.command()
+def sample(
+    tables: Annotated[
+        list[Path], typer.Argument(help="Parquet tables of 'tension score --all', by one model.")
+    ],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Sheet to code: CSV.")],
+    key: Annotated[Path, typer.Option(help="What the sheet must not tell: JSONL.")],
+    per: Annotated[
+        str, typer.Option(metavar="LEVEL=N,...", help="How many of each called level.")
+    ] = "threat=150,warning=150,protest=150,none=300",
+    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+    leave_out: Annotated[
+        list[Path] | None,
+        typer.Option(help="JSONL with ids of statements labelled before; repeatable."),
+    ] = None,
+) -> None:
+    """Draw statements of whole feeds by what they were called, to be coded unseen."""
+    from training import base_rates
+
+    sizes = _sizes(per)
+    drawn_from = base_rates.read_tables(tables, leave_out or [])
+    sheet, rows = base_rates.draw(drawn_from, sizes, seed)
+    base_rates.write(sheet, rows, out, key)
+    for level, number in drawn_from.counts().items():
+        called = sum(row["called"] == level for row in rows)
+        _say(f"{level}: {called:,} drawn of {number:,} statements called so")
+    _say(
+        f"left out: {drawn_from.labelled:,} labelled before, {drawn_from.unscored:,} not scored. "
+        f"Code {out} before you look into {key}."
+    )
+
+
+def _sizes(per: str) -> dict[str, int]:
+    sizes = {}
+    for part in per.split(","):
+        level, _, number = part.partition("=")
+        if not number.strip().isdecimal():
+            raise UsageError(f"expected --per LEVEL=N,..., found {part!r}.")
+        sizes[level.strip()] = int(number)
+    return sizes
+
+
+@app.command("base-rates")
+def base_rates_(
+    key: Annotated[Path, typer.Argument(help="Key of a sheet, from 'tension-train sample'.")],
+    coded: Annotated[Path, typer.Argument(help="Its codes: JSONL with id, level, unsure.")],
+    seed: Annotated[int, typer.Option(help="Seed of the intervals.", min=0)] = 0,
+    into: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also put the figures into this model's card."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Every figure, as JSON.")] = False,
+) -> None:
+    """Estimate from a coded sheet how good the levels are in whole feeds."""
+    from training import base_rates
+
+    coded_sample = base_rates.read_coded(key, coded)
+    figures = base_rates.measure(coded_sample, seed)
+    if as_json:
+        typer.echo(json.dumps(figures, indent=1))
+    else:
+        _show(f"{coded_sample.tier} tier, {figures['model']}", figures)
+    if into is not None:
+        _say(f"written: {base_rates.add(into, coded_sample.tier, figures)}")
 
 
 def _show(title: str, metrics: Metrics) -> None:

@@ -9,8 +9,8 @@ figures to scikit-learn's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import compress
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations_with_replacement, compress
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 
@@ -29,10 +30,14 @@ RESAMPLES: Final = 1000
 INTERVAL: Final = (0.025, 0.975)
 """Quantiles of the resamples that ``.low`` and ``.high`` give."""
 
+REVIEW_CURVE: Final = (5, 10, 15, 20, 30)
+"""Percent of the statements, the least sure ones, whose share of the errors is given."""
+
 SLICES: Final = ("pool", "stratum")
 SLICE_METRICS: Final = ("rows", "macro_f1", "any.precision", "any.f1", "kappa", "triples.f1")
 """What is given of each pool and stratum; the rest is given of all rows only."""
 
+_CUT_STEP: Final = 0.05  # of VADER's score, which goes from -1 to 1
 _BLOCK: Final = 100  # resamples at a time: bounds the memory of the weights
 
 Array = NDArray[np.float64]
@@ -140,10 +145,13 @@ def evaluate(
     dict of str to float
         Flat names: ``macro_f1`` (mean over the levels that occur in the gold), ``accuracy``,
         ``kappa`` (quadratic), ``any.f1`` (any level against none), ``ece``, ``log_loss``, ``brier``
-        (0..2), ``protest.f1``, ``triples.f1``, ``review.share``, ``pool.<name>.macro_f1`` ..., each
-        with ``.low`` and ``.high``; and counts such as ``rows``, ``threat.support``,
-        ``confusion.<gold>.<predicted>``. What is undefined (the precision of a level never
-        predicted) is left out.
+        (0..2), ``protest.f1``, ``triples.f1``, ``review.share``, ``review.curve.<percent>`` (share
+        of the errors among so many percent of the statements, those with the lowest probability of
+        the predicted level; a resample keeps the marks of the whole), ``pool.<name>.macro_f1`` ...,
+        each with ``.low`` and ``.high``; and counts such as ``rows``, ``threat.support``,
+        ``confusion.<gold>.<predicted>``, and ``bin.<k>.rows``, ``.confidence`` and ``.accuracy`` of
+        the probability of the predicted level, ``threat.bin.<k>.rows`` ... of the probability of
+        each level. What is undefined (the precision of a level never predicted) is left out.
     """
     rng = np.random.default_rng(seed)
     statistics = _statistics(gold, predicted)
@@ -178,6 +186,7 @@ def _statistics(gold: pd.DataFrame, predicted: Predictions) -> Sums:
         "brier": ((p - one_hot[truth]) ** 2).sum(axis=1),
         "review": review,
         "review_errors": review * (1 - hit),
+        "curve": np.stack([_least_sure(chosen, k / 100) * (1 - hit) for k in REVIEW_CURVE], axis=1),
     } | _dyad_statistics(gold, predicted)
 
 
@@ -187,6 +196,15 @@ def _binned(p: Array, hit: Array) -> Array:
     values = np.stack([np.ones_like(p), p, hit], axis=-1)
     values = np.where(np.isnan(p)[..., None], np.nan, values)
     return np.asarray(np.eye(BINS)[bins][..., None] * values[..., None, :])
+
+
+def _least_sure(p: Array, share: float) -> Array:
+    """Mark the given share of the rows, lowest p first; the rows of a tie at the end share it."""
+    wanted = share * len(p)
+    last = np.sort(p)[int(np.ceil(wanted)) - 1]
+    below, tied = p < last, p == last
+    marks = below + tied * (wanted - below.sum()) / max(tied.sum(), 1)
+    return np.asarray(np.where(np.isnan(p), np.nan, marks))
 
 
 def _dyad_statistics(gold: pd.DataFrame, predicted: Predictions) -> Sums:
@@ -210,14 +228,34 @@ def _summary(statistics: Sums, rng: np.random.Generator, resamples: int) -> Metr
     n = len(statistics["log_loss"])
     total = _sums(statistics, np.ones((1, n)))
     blocks = [_metrics(_sums(statistics, w)) for w in _weights(n, rng, resamples)]
-    out: dict[str, float] = {name: float(value[0]) for name, value in _metrics(total).items()}
+    out = with_intervals(_metrics(total), blocks)
+    out |= _counts({name: value[0] for name, value in total.items()})
+    return {name: value for name, value in out.items() if not np.isnan(value)}
+
+
+def with_intervals(values: Sums, blocks: Sequence[Sums]) -> Metrics:
+    """Put beside each figure its percentile interval over the resamples.
+
+    Parameters
+    ----------
+    values : dict of str to ndarray of float, shape (1,)
+        Figures of all rows; NaN where undefined.
+    blocks : sequence of dict of str to ndarray of float, shape (b,)
+        The same figures of the resamples, in any number of parts.
+
+    Returns
+    -------
+    dict of str to float
+        Every figure, and after them ``<name>.low`` and ``<name>.high`` over the resamples in which
+        it is defined.
+    """
+    out = {name: float(value[0]) for name, value in values.items()}
     for name in list(out) if blocks else ():
         drawn = np.concatenate([block[name] for block in blocks])
         drawn = drawn[~np.isnan(drawn)]
         if len(drawn):
             out[f"{name}.low"], out[f"{name}.high"] = map(float, np.quantile(drawn, INTERVAL))
-    out |= _counts({name: value[0] for name, value in total.items()})
-    return {name: value for name, value in out.items() if not np.isnan(value)}
+    return out
 
 
 def _weights(n: int, rng: np.random.Generator, resamples: int) -> Iterator[Array]:
@@ -232,8 +270,8 @@ def _sums(statistics: Sums, weights: Array) -> Sums:
     return {name: np.tensordot(weights, rows, axes=1) for name, rows in statistics.items()}
 
 
-def _ratio(over: Array, under: Array) -> Array:
-    """Divide; NaN where undefined."""
+def ratio(over: Array, under: Array) -> Array:
+    """Divide elementwise; NaN where undefined."""
     return np.divide(over, under, out=np.full_like(over, np.nan), where=under != 0)
 
 
@@ -243,24 +281,22 @@ def _metrics(sums: Sums) -> dict[str, Array]:
     n, hit = matrix.sum(axis=(1, 2)), np.trace(matrix, axis1=1, axis2=2)
     gold, predicted = matrix.sum(axis=2), matrix.sum(axis=1)
     correct = np.diagonal(matrix, axis1=1, axis2=2)
-    f1 = _ratio(2 * correct, gold + predicted)
-    occurs = gold > 0
     ordinal = np.arange(len(LEVELS))
     penalty = (ordinal[:, None] - ordinal) ** 2
     by_chance = np.einsum("bi,ij,bj->b", gold, penalty, predicted) / n
     out = {
-        "macro_f1": np.where(occurs, f1, 0).sum(axis=1) / occurs.sum(axis=1),
+        "macro_f1": _macro_f1(matrix),
         "accuracy": hit / n,
-        "kappa": 1 - _ratio((matrix * penalty).sum(axis=(1, 2)), by_chance),
+        "kappa": 1 - ratio((matrix * penalty).sum(axis=(1, 2)), by_chance),
         "ece": _calibration_error(sums["bins"], n),
         "log_loss": sums["log_loss"] / n,
         "brier": sums["brier"] / n,
         "review.share": sums["review"] / n,
-        "review.errors_caught": _ratio(sums["review_errors"], n - hit),
+        "review.errors_caught": ratio(sums["review_errors"], n - hit),
         # hits among the rows that nobody is asked to look at
         "review.accuracy_rest": 1
-        - _ratio(n - hit - sums["review_errors"], np.asarray(n - sums["review"])),
-        "pairs.reversed": _ratio(sums["reversed"], sums["pairs"][:, 1]),
+        - ratio(n - hit - sums["review_errors"], np.asarray(n - sums["review"])),
+        "pairs.reversed": ratio(sums["reversed"], sums["pairs"][:, 1]),
     }
     some = np.stack([matrix[:, 1:, 1:].sum((1, 2)), predicted[:, 1:].sum(1), gold[:, 1:].sum(1)], 1)
     out |= _precision_recall("any", some)
@@ -268,6 +304,8 @@ def _metrics(sums: Sums) -> dict[str, Array]:
         columns = [correct[:, code], predicted[:, code], gold[:, code]]
         out |= _precision_recall(name, np.stack(columns, axis=1))
         out[f"{name}.ece"] = _calibration_error(sums["level_bins"][:, code], n)
+    for column, percent in enumerate(REVIEW_CURVE):
+        out[f"review.curve.{percent}"] = ratio(sums["curve"][:, column], n - hit)
     return (
         out
         | _precision_recall("triples", sums["triples"])
@@ -275,13 +313,21 @@ def _metrics(sums: Sums) -> dict[str, Array]:
     )
 
 
+def _macro_f1(matrix: Array) -> Array:
+    """Mean F1 over the levels that occur in the gold, of confusions (batch, gold, predicted)."""
+    gold = matrix.sum(axis=2)
+    correct = np.diagonal(matrix, axis1=1, axis2=2)
+    f1 = ratio(2 * correct, gold + matrix.sum(axis=1))
+    return np.asarray(np.where(gold > 0, f1, 0).sum(axis=1) / (gold > 0).sum(axis=1))
+
+
 def _precision_recall(name: str, counts: Array) -> dict[str, Array]:
     """Precision, recall and F1 from (hits, predicted, gold), shape (batch, 3)."""
     hits, predicted, gold = counts.T
     return {
-        f"{name}.precision": _ratio(hits, predicted),
-        f"{name}.recall": _ratio(hits, gold),
-        f"{name}.f1": _ratio(2 * hits, predicted + gold),
+        f"{name}.precision": ratio(hits, predicted),
+        f"{name}.recall": ratio(hits, gold),
+        f"{name}.f1": ratio(2 * hits, predicted + gold),
     }
 
 
@@ -291,7 +337,7 @@ def _calibration_error(bins: Array, n: Array) -> Array:
 
 def _counts(sums: Sums) -> Metrics:
     """Return the counts of one set of sums, and the confidence and accuracy of every bin."""
-    matrix, bins = sums["confusion"], sums["bins"]
+    matrix = sums["confusion"]
     out = {"rows": float(matrix.sum())}
     for code, name in enumerate(LEVELS):
         out[f"{name}.support"] = float(matrix[code].sum())
@@ -301,10 +347,20 @@ def _counts(sums: Sums) -> Metrics:
     for kind in ("triples", "pairs"):
         out[f"{kind}.predicted"], out[f"{kind}.gold"] = map(float, sums[kind][1:])
     out["pairs.reversed.count"] = float(sums["reversed"])
-    means = _ratio(bins[:, 1:], bins[:, :1].repeat(2, axis=1))
+    out |= _bin_counts("", sums["bins"])
+    for code, name in enumerate(LEVELS):
+        out |= _bin_counts(f"{name}.", sums["level_bins"][code])
+    return out
+
+
+def _bin_counts(prefix: str, bins: Array) -> Metrics:
+    """Return how many fell into each bin, their mean probability and the share that was true."""
+    out = {}
+    means = ratio(bins[:, 1:], bins[:, :1].repeat(2, axis=1))
     for k in range(BINS):
-        out[f"bin.{k}.rows"] = float(bins[k, 0])
-        out[f"bin.{k}.confidence"], out[f"bin.{k}.accuracy"] = map(float, means[k])
+        out[f"{prefix}bin.{k}.rows"] = float(bins[k, 0])
+        out[f"{prefix}bin.{k}.confidence"] = float(means[k, 0])
+        out[f"{prefix}bin.{k}.accuracy"] = float(means[k, 1])
     return out
 
 
@@ -342,9 +398,56 @@ def keyword_baseline(texts: Iterable[str]) -> Predictions:
         Levels only.
     """
     level = [next((code for code, rule in _RULES if rule.search(text)), 0) for text in texts]
-    return Predictions(
-        np.array(level, dtype=np.int64), np.full((len(level), len(LEVELS)), np.nan), None, None
-    )
+    return _levels_only(level)
+
+
+def vader_baseline(train: pd.DataFrame, texts: Iterable[str]) -> Predictions:
+    """Predict levels from how negative the words are: VADER, a lexicon of sentiment.
+
+    Its compound score (-1 negative to 1 positive) is cut into four levels, the lower the higher the
+    level, at the three points in steps of `_CUT_STEP` that give the best macro-F1 on `train`.
+
+    Parameters
+    ----------
+    train : pandas.DataFrame
+        Columns ``text`` and ``level``.
+    texts : iterable of str
+        Statements to predict.
+
+    Returns
+    -------
+    Predictions
+        Levels only.
+    """
+    analyzer = SentimentIntensityAnalyzer()
+
+    def compound(statements: Iterable[str]) -> Array:
+        scores = [analyzer.polarity_scores(str(text))["compound"] for text in statements]
+        return np.array(scores, dtype=float)
+
+    level = np.asarray(train["level"].map(CODE), dtype=np.int64)
+    cuts = _cut_points(compound(train["text"]), level)
+    return _levels_only((compound(texts)[:, None] < cuts).sum(axis=1))
+
+
+def _cut_points(score: Array, level: NDArray[np.int64]) -> Array:
+    """Find the three cut points, highest first; a row is of the level of how many it is below."""
+    grid = np.round(np.arange(-1, 1 + _CUT_STEP, _CUT_STEP), 6)
+    one_hot = np.eye(len(LEVELS))[level]
+    below = (score[:, None] < grid).T @ one_hot  # points, gold
+    triples = combinations_with_replacement(range(len(grid))[::-1], len(LEVELS) - 1)
+    chosen = np.array(list(triples))  # trials, cut points
+    everything = np.broadcast_to(one_hot.sum(axis=0), (len(chosen), 1, len(LEVELS)))
+    at_least = np.concatenate([everything, below[chosen]], axis=1)  # trials, predicted, gold
+    exactly = at_least - np.concatenate([at_least[:, 1:], 0 * everything], axis=1)
+    best = _macro_f1(exactly.transpose(0, 2, 1)).argmax()
+    return np.asarray(grid[chosen[best]])
+
+
+def _levels_only(level: Sequence[int] | NDArray[np.int64]) -> Predictions:
+    """Return the predictions of a method that gives nothing but levels."""
+    nothing = np.full((len(level), len(LEVELS)), np.nan)
+    return Predictions(np.asarray(level, dtype=np.int64), nothing, None, None)
 
 
 def tfidf_baseline(train: pd.DataFrame, texts: Iterable[str]) -> Predictions:
@@ -365,7 +468,9 @@ def tfidf_baseline(train: pd.DataFrame, texts: Iterable[str]) -> Predictions:
     Predictions
         Levels and probabilities.
     """
-    model = tfidf_pipeline().fit(list(train["text"]), train["level"].map(CODE).to_numpy())
+    model = tfidf_pipeline().fit(
+        list(train["text"]), train["level"].map(CODE).to_numpy(dtype=np.int64)
+    )
     given = model.predict_proba(list(texts))
     probability = np.zeros((len(given), len(LEVELS)))
     probability[:, model.classes_] = given

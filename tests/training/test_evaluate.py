@@ -6,11 +6,13 @@ from sklearn import metrics as sk
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.records import records_frame
 from training.evaluate import (
+    REVIEW_CURVE,
     Predictions,
     collect,
     evaluate,
     keyword_baseline,
     tfidf_baseline,
+    vader_baseline,
 )
 
 
@@ -107,6 +109,33 @@ def test_calibration_error_worked_by_hand():
     assert np.isfinite(found["log_loss"])
 
 
+def test_reliability_of_a_level_worked_by_hand():
+    p = [[0.6, 0.4, 0, 0], [0.32, 0.68, 0, 0], [0.65, 0, 0, 0.35]]
+    gold = gold_frame(["none", "none", "threat"])
+    found = evaluate(gold, predictions(["none", "protest", "none"], p), resamples=0)
+    assert found["none.bin.6.rows"] == 2  # 0.6, where it is right, and 0.65, where it is wrong
+    assert found["none.bin.6.confidence"] == pytest.approx(0.625)
+    assert found["none.bin.6.accuracy"] == 0.5
+    assert found["threat.bin.3.rows"] == found["threat.bin.3.accuracy"] == 1
+    assert found["threat.bin.3.confidence"] == pytest.approx(0.35)
+    assert found["threat.bin.0.rows"] == 2
+    assert found["threat.bin.5.rows"] == 0
+    assert "threat.bin.5.accuracy" not in found
+
+
+def test_bins_of_a_level_add_up_to_its_calibration_error(drawn):
+    gold, _, _, predicted = drawn
+    found = evaluate(gold, predicted, resamples=0)
+    for level in LEVELS:
+        bins = [
+            [found.get(f"{level}.bin.{k}.{x}", 0) for x in ("rows", "confidence", "accuracy")]
+            for k in range(10)
+        ]
+        error = sum(rows * abs(mean - true) for rows, mean, true in bins) / 500
+        assert error == pytest.approx(found[f"{level}.ece"])
+        assert sum(rows for rows, *_ in bins) == 500
+
+
 def test_sure_and_right_is_calibrated(drawn):
     gold, truth, *_ = drawn
     found = evaluate(gold, Predictions(truth, np.eye(4)[truth], None, None), resamples=20)
@@ -163,13 +192,52 @@ def test_review_worked_by_hand():
     assert out["review.accuracy_rest"] == 0.5
 
 
+def curve_of(chosen, wrong, resamples=0):
+    """Review curve of statements that were called `none` with the probabilities given."""
+    p = [[x, 1 - x, 0, 0] for x in chosen]
+    gold = gold_frame(["protest" if bad else "none" for bad in wrong])
+    return evaluate(gold, predictions(["none"] * len(p), p), resamples=resamples)
+
+
+def test_review_curve_worked_by_hand():
+    # Twenty statements, wrong are those of rank 1, 2, 4 and 20 from the least sure one.
+    chosen = [0.5 + 0.02 * rank for rank in range(20)]
+    wrong = [rank in (0, 1, 3, 19) for rank in range(20)]
+    found = curve_of(chosen, wrong, resamples=200)
+    shares = {percent: found[f"review.curve.{percent}"] for percent in REVIEW_CURVE}
+    # 1, 2, 3, 4 and 6 statements.
+    assert shares == {5: 0.25, 10: 0.5, 15: 0.5, 20: 0.75, 30: 0.75}
+    assert found["review.curve.20.low"] < 0.75 < found["review.curve.20.high"]
+
+
+def test_statements_that_are_equally_sure_share_a_place_in_the_review_curve():
+    # 5% of twenty is one statement; the four least sure ones are alike, and one of them is wrong.
+    chosen = [0.6] * 4 + [0.9] * 16
+    there = curve_of(chosen, [True] + [False] * 18 + [True])
+    back = curve_of(chosen[::-1], [True] + [False] * 18 + [True])
+    assert there["review.curve.5"] == back["review.curve.5"] == pytest.approx(1 / 4 / 2)
+    assert there["review.curve.20"] == pytest.approx(1 / 2)
+
+
+def test_without_errors_there_is_no_review_curve():
+    assert not any("curve" in name for name in curve_of([0.6, 0.7], [False, False]))
+
+
 def test_what_is_undefined_is_left_out():
     out = evaluate(gold_frame(["none", "protest"]), predictions(["none", "none"]), resamples=50)
     assert "protest.precision" not in out  # never predicted
     assert "threat.f1" not in out  # neither there nor predicted
     assert out["protest.recall"] == 0
     assert out["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)  # over the levels that occur
-    for name in ("ece", "log_loss", "brier", "bin.0.rows", "triples.f1", "review.share"):
+    for name in (
+        "ece",
+        "log_loss",
+        "brier",
+        "bin.0.rows",
+        "triples.f1",
+        "review.share",
+        "review.curve.5",
+    ):
         assert name not in out
     assert not any(np.isnan(value) for value in out.values())
 
@@ -252,6 +320,42 @@ def test_tfidf_baseline_learns_from_train_only(statements):
     assert (same.level == train["level"].map(CODE)).mean() > 0.8
     some = tfidf_baseline(train[train["level"] != "warning"], held["text"])
     assert (some.probability[:, CODE["warning"]] == 0).all()
+
+
+def test_vader_takes_its_cut_points_from_train():
+    """Worse words, higher level; the same words are of a lower level where train has it so."""
+    bad = "Terrible, horrible war and brutal murder."
+    sour = "They are sad about the delay."
+    plain = "The ministers met on Tuesday."
+    glad = "A wonderful, happy agreement."
+    texts = [glad, plain, sour, bad]
+    train = pd.DataFrame({"text": texts, "level": ["none", "protest", "warning", "threat"]})
+    found = vader_baseline(train, texts[::-1])
+    assert found.level.tolist() == [3, 2, 1, 0]
+    assert np.isnan(found.probability).all()
+    assert found.dyads is found.review is None
+    other = pd.DataFrame({"text": texts, "level": ["none", "none", "none", "protest"]})
+    assert vader_baseline(other, texts).level.tolist() == [0, 0, 0, 1]
+
+
+def test_the_cut_points_of_vader_are_the_best_there_are(statements):
+    """No three cut points in steps of 0.1 do better on the training statements."""
+    from itertools import combinations_with_replacement
+
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    analyzer = SentimentIntensityAnalyzer()
+    score = np.array([analyzer.polarity_scores(text)["compound"] for text in statements["text"]])
+    truth = statements["level"].map(CODE).to_numpy()
+    found = vader_baseline(statements, statements["text"]).level
+    ours = sk.f1_score(truth, found, average="macro")
+    grid = np.linspace(-1, 1, 21)
+    best = max(
+        sk.f1_score(truth, (score[:, None] < cuts).sum(axis=1), average="macro", zero_division=0)
+        for cuts in combinations_with_replacement(grid, 3)
+    )
+    assert ours >= best - 1e-12
+    assert ours > sk.f1_score(truth, np.zeros_like(truth), average="macro", zero_division=0)
 
 
 def test_real_keyword_rules_are_a_baseline_worth_beating(gold):

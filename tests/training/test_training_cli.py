@@ -37,6 +37,85 @@ def test_evaluate_gives_the_figures_of_training(trained, capsys):
     assert f"{outcome.metrics['dev']['macro_f1']:.3f}" in capsys.readouterr().out
 
 
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    """A small corpus of labels beside the news that holds their texts, and an empty folder to be in."""
+    from training.dataset import statement_id
+
+    def write(path, rows):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    def label(text, pool):
+        given = {"id": statement_id(text), "pool": pool, "stratum": "random", "coder": "team"}
+        return given | {"level": "none", "dyads": [], "unsure": False}
+
+    trained, held = ("Oslo and Bern met.", "Lost."), "Rome and Paris met."
+    write(tmp_path / "corpus" / "real.jsonl", [label(text, "agency") for text in trained])
+    write(tmp_path / "corpus" / "held_out" / "dev.jsonl", [label(held, "agency")])
+    source = 'name = "x"\nwhat = "x"\nwhere = "https://example.org/[a]"\nlicence = "x"\n'
+    (tmp_path / "corpus" / "sources.toml").write_text(f"[agency]\n{source}")
+    write(tmp_path / "news" / "1.jsonl", [{"text": f"{trained[0]} {held}"}])
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return ["hydrate", "--from", "../news", "--corpus", "../corpus"]
+
+
+def test_hydrate_joins_labels_with_texts_and_says_what_is_missing(corpus, capsys, tmp_path):
+    from training.dataset import read
+
+    assert cli.run([*corpus, "--held-out", "hydrated-dev.jsonl"]) == 0
+    out, err = capsys.readouterr()
+    assert out.split() == ["hydrated.jsonl", "hydrated-dev.jsonl"]
+    written = [tmp_path / "here" / name for name in out.split()]
+    assert [list(read([path])["text"]) for path in written] == [
+        ["Oslo and Bern met."],
+        ["Rome and Paris met."],
+    ]
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in err.splitlines()]
+    assert ["agency", "2", "1", "https://example.org/[a]"] in cells
+    assert ["agency", "1", "1", ""] in cells
+    assert ["all", "2", "1", ""] in cells
+
+
+def test_hydrate_goes_on_after_a_bad_file_and_says_so(corpus, capsys, tmp_path):
+    (tmp_path / "news" / "0.jsonl").write_text('{"body": 1}\n' * 3)
+    assert cli.run(corpus) == 1
+    out, err = capsys.readouterr()
+    assert out == "hydrated.jsonl\n"
+    lines = [line for line in err.splitlines() if line.startswith("tension-train: ")]
+    assert "0.jsonl, line 1: expected the key title or text" in lines[0]
+    assert lines[1].endswith("0.jsonl: 2 more problems.")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "code", "found"),
+    [
+        (["-o", "../news/1.jsonl"], 2, "expected an output that is no input"),
+        (["--held-out", "hydrated.jsonl"], 2, "expected two outputs"),
+        (["--held-out", "../corpus/dev.jsonl"], 2, "expected held-out statements outside"),
+        (["--corpus", "../news"], 1, "missing: id, pool, stratum"),
+        (["--corpus", "../here"], 1, "expected a folder with *.jsonl files, found none"),
+    ],
+)
+def test_hydrate_refuses_what_would_do_harm(corpus, extra, code, found, capsys, tmp_path):
+    assert cli.run([*corpus, *extra]) == code
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert found in err
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_hydrate_that_finds_nothing_writes_nothing(corpus, capsys, tmp_path):
+    (tmp_path / "news" / "1.jsonl").write_text('{"text": "Something else."}\n')
+    assert cli.run(corpus) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "expected texts of labelled statements in the inputs, found none" in err
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 def test_card_is_written_again(trained, capsys):
     _, outcome = trained
     path = outcome.folder / "card.md"
@@ -55,6 +134,7 @@ def test_card_is_written_again(trained, capsys):
         (["run", "--data", "x", "--param", "depth=3"], 2, "found 'depth=3'"),
         (["run", "--data", "x", "--param", "level_bits=x"], 2, "level_bits to be int, found 'x'"),
         (["train"], 2, "No such command"),
+        (["hydrate"], 2, "Missing option '--from'"),
         (["evaluate"], 2, "Missing argument"),
         (["run", "--data", "nowhere.jsonl"], 1, "nowhere.jsonl: expected a readable file"),
         (["evaluate", "nowhere", "--data", "x"], 1, "expected a file of the model, found none"),
@@ -87,5 +167,5 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "evaluate", "card"):
+    for command in ("run", "evaluate", "card", "hydrate"):
         assert command in done.stdout
