@@ -1,7 +1,8 @@
-"""The shipped model: two fitted pipelines and a manifest in one folder, checked before it is loaded.
+"""The shipped model: fitted pipelines, an encoder and a manifest in one folder, checked before it is loaded.
 
 Nothing is unpickled: the pipelines are stored by skops, and a file is opened only after its size, SHA-256,
-library versions, codebook version and the exact list of types that it holds have been checked.
+library versions, codebook version and the exact list of types that it holds have been checked. A model without
+the accurate tier has no encoder.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from scoring.levels import codebook
 
 MODEL_FILE: Final = "model.skops"
 MANIFEST_FILE: Final = "manifest.json"
+ENCODER_FILE: Final = "encoder.onnx"
+TOKENIZER_FILE: Final = "tokenizer.json"
 CHAMPION_FILE: Final = "CHAMPION"
 """Beside the model folders: names the version that is shipped."""
 
@@ -37,6 +40,26 @@ TRUSTED: Final[frozenset[str]] = frozenset({"scoring.features.statement_features
 """Every type in a model file that skops does not trust by itself; no other is ever loaded."""
 
 _LIBRARIES: Final = ("scikit-learn", "skops")
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What makes one answer of the fast tier's opinion and the encoder's.
+
+    Parameters
+    ----------
+    level : sklearn.pipeline.Pipeline
+        `scoring.tiers.level_features` in, probabilities of the four levels out.
+    roles : sklearn.pipeline.Pipeline
+        `scoring.tiers.role_features` in, probability of being a dyad out.
+    encoder, tokenizer : Path
+        Files of the encoder.
+    """
+
+    level: Any
+    roles: Any
+    encoder: Path
+    tokenizer: Path
 
 
 @dataclass(frozen=True)
@@ -50,12 +73,16 @@ class Model:
     roles : sklearn.pipeline.Pipeline
         Lists of feature names of candidate dyads in, probability of being one out.
     manifest : dict
-        ``version``, ``review_below``, ``dyad_at_least`` and where the model comes from.
+        ``version``, ``review_below``, ``dyad_at_least`` and where the model comes from; ``accurate`` holds the
+        ``review_below`` and ``doubt_below`` of the accurate tier.
+    accurate : Heads, optional
+        Of a model that has an accurate tier.
     """
 
     level: Any
     roles: Any
     manifest: dict[str, Any]
+    accurate: Heads | None = None
 
 
 def shipped_folder() -> Path:
@@ -95,7 +122,7 @@ def save(model: Model, folder: Path) -> Path:
         Its manifest holds at least ``version``, ``review_below`` and ``dyad_at_least``; SHA-256, size, library
         versions, codebook version and trusted types are added here.
     folder : Path
-        Where ``model.skops`` and ``manifest.json`` go; made if need be.
+        Where ``model.skops``, ``manifest.json`` and the encoder's files go; made if need be.
 
     Returns
     -------
@@ -104,18 +131,36 @@ def save(model: Model, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     pipelines = {"level": model.level, "roles": model.roles}
+    encoder: dict[str, Any] = {}
+    if model.accurate is not None:
+        pipelines |= {
+            "accurate_level": model.accurate.level,
+            "accurate_roles": model.accurate.roles,
+        }
+        for name, path in _encoder_files(model.accurate):
+            part = path.read_bytes()
+            encoder[name] = {"sha256": hashlib.sha256(part).hexdigest(), "bytes": len(part)}
+            _write(folder / name, part)
     content = skops.io.dumps(pipelines, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
-    manifest = model.manifest | {
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "libraries": libraries(),
-        "codebook": codebook()["version"],
-        "features": fingerprint(),
-        "trusted_types": sorted(TRUSTED),
-    }
+    manifest = (
+        model.manifest
+        | {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "libraries": libraries(),
+            "codebook": codebook()["version"],
+            "features": fingerprint(),
+            "trusted_types": sorted(TRUSTED),
+        }
+        | ({"encoder": encoder} if encoder else {})
+    )
     _write(folder / MODEL_FILE, content)
     _write(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2) + "\n").encode())
     return folder
+
+
+def _encoder_files(heads: Heads) -> list[tuple[str, Path]]:
+    return [(ENCODER_FILE, heads.encoder), (TOKENIZER_FILE, heads.tokenizer)]
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -144,7 +189,9 @@ def load(folder: Path) -> Model:
         Each says what was expected, what was found and what to do.
     """
     manifest = _manifest(folder)
-    content = _checked_content(folder, manifest)
+    content = _checked_content(folder / MODEL_FILE, manifest)
+    for name, expected in manifest.get("encoder", {}).items():
+        _checked_content(folder / name, expected)
     _check_versions(folder, manifest)
     try:
         unknown = set(skops.io.get_untrusted_types(data=content))
@@ -154,7 +201,9 @@ def load(folder: Path) -> Model:
                 "It was not loaded. Use a model that this package's training wrote."
             )
         pipelines = skops.io.loads(content, trusted=sorted(unknown))
-        return Model(pipelines["level"], pipelines["roles"], manifest)
+        return Model(
+            pipelines["level"], pipelines["roles"], manifest, _heads(folder, manifest, pipelines)
+        )
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ArtifactTampered(
             f"{folder / MODEL_FILE}: expected a model as this package saves it, "
@@ -162,19 +211,35 @@ def load(folder: Path) -> Model:
         ) from error
 
 
+def _heads(folder: Path, manifest: dict[str, Any], pipelines: dict[str, Any]) -> Heads | None:
+    if "encoder" not in manifest:
+        return None
+    level, roles = pipelines["accurate_level"], pipelines["accurate_roles"]
+    return Heads(level, roles, folder / ENCODER_FILE, folder / TOKENIZER_FILE)
+
+
+def _needed(path: Path) -> Path:
+    if not path.is_file():
+        raise ArtifactMissing(
+            f"{path}: expected a file of the model, found none. "
+            f"A model folder holds at least {MODEL_FILE} and {MANIFEST_FILE}; give the folder of one."
+        )
+    return path
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST_FILE
-    for needed in (path, folder / MODEL_FILE):
-        if not needed.is_file():
-            raise ArtifactMissing(
-                f"{needed}: expected a file of the model, found none. "
-                f"A model folder holds {MODEL_FILE} and {MANIFEST_FILE}; give the folder of one."
-            )
+    path = _needed(folder / MANIFEST_FILE)
+    _needed(folder / MODEL_FILE)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         manifest["sha256"], manifest["codebook"], manifest["version"], manifest["features"]
         int(manifest["bytes"]), manifest["libraries"].items()
         float(manifest["review_below"]), float(manifest["dyad_at_least"])
+        if "encoder" in manifest:
+            accurate, parts = manifest["accurate"], manifest["encoder"]
+            float(accurate["review_below"]), float(accurate["doubt_below"])
+            for name in (ENCODER_FILE, TOKENIZER_FILE):
+                int(parts[name]["bytes"]), parts[name]["sha256"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactTampered(
             f"{path}: expected the manifest of a model, found {error!r}. Get the model folder again."
@@ -182,18 +247,17 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _checked_content(folder: Path, manifest: dict[str, Any]) -> bytes:
-    path = folder / MODEL_FILE
-    content = path.read_bytes()
-    if len(content) < manifest["bytes"]:
+def _checked_content(path: Path, expected: dict[str, Any]) -> bytes:
+    content = _needed(path).read_bytes()
+    if len(content) < expected["bytes"]:
         raise ArtifactTruncated(
-            f"{path}: expected {manifest['bytes']:,} bytes, found {len(content):,}. "
+            f"{path}: expected {expected['bytes']:,} bytes, found {len(content):,}. "
             "The file was cut short; copy it again."
         )
     digest = hashlib.sha256(content).hexdigest()
-    if digest != manifest["sha256"]:
+    if digest != expected["sha256"]:
         raise ArtifactTampered(
-            f"{path}: expected SHA-256 {manifest['sha256']}, found {digest}. "
+            f"{path}: expected SHA-256 {expected['sha256']}, found {digest}. "
             "The file was changed after it was saved and was not loaded; get it again."
         )
     return content

@@ -40,6 +40,7 @@ from scoring.feeds import read_articles
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.records import RECORD_COLUMNS
 from scoring.scorer import Scorer, load
+from scoring.tiers import TIERS
 
 BATCH_CHARACTERS: Final = 200_000
 """Characters of title, text and kept keys in a batch: some 1,500 sentences, a blink of work."""
@@ -77,6 +78,8 @@ class Settings:
         Keys of the input that are carried through as columns, after the record's.
     unscored : bool
         Keep one row of every article that could not be scored: none is lost without a word.
+    tier : str
+        ``"fast"`` or ``"accurate"`` (`scoring.tiers`).
     """
 
     model: Path | None = None
@@ -84,6 +87,7 @@ class Settings:
     everything: bool = False
     keep: tuple[str, ...] = ()
     unscored: bool = True
+    tier: str = TIERS[0]
 
     def __post_init__(self) -> None:
         if self.min_level not in CODE:
@@ -191,7 +195,7 @@ def score_batch(articles: list[Article], settings: Settings) -> tuple[pd.DataFra
     summary : Summary
         Counts over all rows, also those that are left out.
     """
-    frame = _scorer(settings.model).score_articles(articles, settings.keep)
+    frame = _scorer(settings.model, settings.tier).score_articles(articles, settings.keep)
     scored = frame["level"].notna()
     # A new article begins where the id changes or the count of sentences starts again.
     other = frame["article_id"].ne(frame["article_id"].shift())
@@ -210,8 +214,8 @@ def score_batch(articles: list[Article], settings: Settings) -> tuple[pd.DataFra
 
 
 @cache
-def _scorer(model: Path | None) -> Scorer:
-    return load(model)
+def _scorer(model: Path | None, tier: str) -> Scorer:
+    return load(model, tier=tier)
 
 
 def score_batches(
@@ -244,7 +248,9 @@ def score_batches(
         If the model cannot be loaded, or a process died.
     """
     if jobs == 1:
-        _scorer(settings.model)  # a model that cannot be loaded shows before anything is read
+        _scorer(
+            settings.model, settings.tier
+        )  # a model that cannot be loaded shows before anything is read
         for group in groups:
             yield score_batch(group, settings)
         return

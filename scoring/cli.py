@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 Level = Literal["none", "protest", "warning", "threat"]
 InputFormat = Literal["auto", "feed", "jsonl", "csv", "parquet", "html", "text", "lines"]
 OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
+TierName = Literal["fast", "accurate"]
+Tier = Annotated[
+    TierName,
+    typer.Option(
+        help="accurate: an encoder reads what the fast tier leaves in doubt; needs the extra 'encoder'."
+    ),
+]
 
 SHOWN_PROBLEMS: Final = 10
 """Problems of one input that are told one by one; the rest of them is counted."""
@@ -158,6 +165,7 @@ def score(
     everything: Annotated[
         bool, typer.Option("--all", help="Keep every row, sentences without escalation included.")
     ] = False,
+    tier: Tier = "fast",
     jobs: Annotated[int, typer.Option(min=1, help="Processes to score with.")] = 1,
     keep: Annotated[
         list[str] | None,
@@ -175,7 +183,9 @@ def score(
         terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
         chosen = choose_format(output, kind, terminal)
         # People read of articles that could not be scored in the summary; files hold a row of each.
-        settings = Settings(model, min_level, everything, tuple(keep or ()), chosen != "table")
+        settings = Settings(
+            model, min_level, everything, tuple(keep or ()), chosen != "table", tier
+        )
         _check_apart(inputs or (), output)
         problems = _Problems()
         with (
@@ -264,6 +274,7 @@ def explain(
             show_default="table on a terminal, jsonl in a pipe",
         ),
     ] = None,
+    tier: Tier = "fast",
     model: Annotated[
         Path | None,
         typer.Option(help="Folder of a model.", show_default="the one that ships with the package"),
@@ -278,7 +289,7 @@ def explain(
         text = sys.stdin.buffer.read().decode(errors="replace") if text == "-" else text
         if not text.strip():
             raise UsageError("explain: expected a statement, found no text. Give one in quotes.")
-        scorer = load(model)
+        scorer = load(model, tier=tier)
         chosen = choose_format(None, kind, sys.stdout is not None and sys.stdout.isatty())
         with standard_output() as file:
             table = TableWriter(file)

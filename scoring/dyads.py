@@ -8,7 +8,7 @@ It sees where the two stand and what stands around and between them, never who t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -78,7 +78,12 @@ def candidates(text: str, mentions: Sequence[Mention]) -> list[Candidate]:
     ]
 
 
-def find_dyads(text: str, mentions: Sequence[Mention], roles: Any, at_least: float) -> list[Dyad]:
+def find_dyads(
+    text: str,
+    mentions: Sequence[Mention],
+    judge: Callable[[list[Candidate]], Any],
+    at_least: float,
+) -> list[Dyad]:
     """Find who says it to whom in a sentence that is known to be escalatory.
 
     Parameters
@@ -87,8 +92,8 @@ def find_dyads(text: str, mentions: Sequence[Mention], roles: Any, at_least: flo
         The sentence.
     mentions : sequence of Mention
         Its actors, in order.
-    roles : sklearn.pipeline.Pipeline
-        The fitted role classifier: lists of feature names in, probability of being a dyad out.
+    judge : callable
+        Candidates in, probability of being a dyad of each out: the roles of a tier.
     at_least : float
         Probability from which a candidate with another speaker than the most probable one is a dyad too.
 
@@ -99,7 +104,7 @@ def find_dyads(text: str, mentions: Sequence[Mention], roles: Any, at_least: flo
         further dyad never repeats another one with a side left open.
     """
     found = candidates(text, mentions)
-    chances = roles.predict_proba([candidate.features for candidate in found])[:, 1]
+    chances = judge(found)
     spans = {mention.code: (mention.start, mention.end) for mention in reversed(mentions)}
     order = sorted(range(len(found)), key=lambda i: (-chances[i], i))
     best = found[order[0]]

@@ -61,3 +61,7 @@ class ArtifactUntrusted(ArtifactError):
 
 class ArtifactVersion(ArtifactError):
     """The model was saved under another library or codebook version."""
+
+
+class TierMissing(ArtifactError):
+    """The tier asked for needs an encoder that the model lacks, or libraries that are not installed."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from scoring.actors import Mention, find_mentions
 from scoring.articles import clean_text
-from scoring.features import mask
+from scoring.clauses import Clause
 from scoring.sentences import MAX_SENTENCE
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def explain(scorer: Scorer, text: str) -> pd.DataFrame:
         for i in range(len(single) - n)
     ]
     whole, *without = scorer.expected_scores(
-        [mask(text, mentions), *(_without(text, span, mentions) for span in spans)]
+        [Clause(0, text, mentions), *(_without(text, span, mentions) for span in spans)]
     )
     effects = {span: float(whole - score) for span, score in zip(spans, without, strict=True)}
     rows = [
@@ -69,15 +69,15 @@ def explain(scorer: Scorer, text: str) -> pd.DataFrame:
     return frame.loc[order].reset_index(drop=True)
 
 
-def _without(text: str, span: tuple[int, int], mentions: list[Mention]) -> str:
-    """Mask a sentence from which one span has been cut."""
+def _without(text: str, span: tuple[int, int], mentions: list[Mention]) -> Clause:
+    """Cut one span from a sentence."""
     start, end = span
     cut = end - start
     kept = [mention for mention in mentions if mention.end <= start]
     for mention in mentions:
         if mention.start >= end:
             kept.append(mention._replace(start=mention.start - cut, end=mention.end - cut))
-    return mask(text[:start] + text[end:], kept)
+    return Clause(0, text[:start] + text[end:], kept)
 
 
 def _says_more(span: tuple[int, int], effects: dict[tuple[int, int], float]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +25,12 @@ from scoring.clauses import Clause, two_clauses
 from scoring.context import Context
 from scoring.dyads import Dyad, find_dyads
 from scoring.errors import UsageError
-from scoring.features import mask
 from scoring.language import not_english
 from scoring.levels import LEVELS, PROBABILITIES
 from scoring.records import records_frame
 from scoring.sentences import split_sentences
+from scoring.tiers import TIERS
+from scoring.tiers import tier as make_tier
 
 _WEIGHTS: Final = np.arange(len(LEVELS)) / (len(LEVELS) - 1)
 NO_TEXT: Final = "no text"
@@ -46,13 +48,15 @@ class Statement:
     mentions: list[Mention] = field(default_factory=list)
 
 
-def load(path: str | Path | None = None) -> Scorer:
+def load(path: str | Path | None = None, *, tier: str = TIERS[0]) -> Scorer:
     """Load a scorer.
 
     Parameters
     ----------
     path : str or Path, optional
         Folder of a model; the shipped one by default.
+    tier : str, optional
+        ``"fast"``, or ``"accurate"``: an encoder reads what the fast tier leaves in doubt.
 
     Returns
     -------
@@ -61,9 +65,12 @@ def load(path: str | Path | None = None) -> Scorer:
     Raises
     ------
     scoring.errors.ArtifactError
-        If the model is missing, truncated, changed, untrusted or of another library version.
+        If the model is missing, truncated, changed, untrusted or of another library version, or the tier
+        cannot run.
+    scoring.errors.UsageError
+        If there is no such tier.
     """
-    return Scorer(load_model(Path(path) if path is not None else shipped_folder()))
+    return Scorer(load_model(Path(path) if path is not None else shipped_folder()), tier)
 
 
 class Scorer:
@@ -73,11 +80,15 @@ class Scorer:
     ----------
     model : scoring.artifact.Model
         From `scoring.artifact.load`, or freshly fitted.
+    tier : str, optional
+        One of `scoring.tiers.TIERS`. Records name the accurate one behind the version of the model.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, tier: str = TIERS[0]) -> None:
         self._model = model
-        self.version = str(model.manifest.get("version", "unsaved"))
+        self._tier = make_tier(model, tier)
+        version = str(model.manifest.get("version", "unsaved"))
+        self.version = version if tier == TIERS[0] else f"{version}+{tier}"
 
     def score(
         self, text: str, *, title: str | None = None, published: dt.datetime | None = None
@@ -172,7 +183,7 @@ class Scorer:
         """
         statements = [statement for article in articles for statement in _statements(article)]
         scored = [statement for statement in statements if statement.scored]
-        probabilities = self._probabilities(scored)
+        probabilities = self._tier.levels([Clause(0, s.text, s.mentions) for s in scored])
         clauses = self._clauses(scored, probabilities)
         left = iter(zip(probabilities, clauses, strict=True))
         rows: list[dict[str, object]] = []
@@ -194,20 +205,9 @@ class Scorer:
 
         return explain(self, text)
 
-    def expected_scores(self, masked: Sequence[str]) -> NDArray[np.float64]:
-        """Score masked sentences (`scoring.features.mask`): expected level / 3, shape (n,)."""
-        if not masked:
-            return np.zeros(0)
-        return self._predict(masked) @ _WEIGHTS
-
-    def _predict(self, masked: Sequence[str]) -> NDArray[np.float64]:
-        frame = pd.DataFrame({"text": np.asarray(masked, dtype=object)})
-        return np.asarray(self._model.level.predict_proba(frame))
-
-    def _probabilities(self, statements: list[Statement]) -> NDArray[np.float64]:
-        if not statements:
-            return np.zeros((0, len(LEVELS)))
-        return self._predict([mask(s.text, s.mentions) for s in statements])
+    def expected_scores(self, sentences: Sequence[Clause]) -> NDArray[np.float64]:
+        """Score sentences whose actors are known: expected level / 3, shape (n,)."""
+        return self._tier.levels(sentences) @ _WEIGHTS
 
     def _clauses(
         self, statements: list[Statement], probabilities: NDArray[np.float64]
@@ -219,8 +219,7 @@ class Scorer:
             for s, level in zip(statements, levels, strict=True)
         ]
         parts = [clause for pair in pairs if pair for clause in pair]
-        masked = [mask(clause.text, clause.mentions) for clause in parts]
-        chances = iter(self._predict(masked) if masked else np.zeros((0, len(LEVELS))))
+        chances = iter(self._tier.levels(parts))
         out: list[list[tuple[Clause, NDArray[np.float64]]]] = []
         for pair in pairs:
             scored = [(clause, next(chances)) for clause in pair or ()]
@@ -265,12 +264,13 @@ class Scorer:
         return {
             "level": LEVELS[int(chances.argmax())],
             "score": score,
-            "review": bool(chances.max() < self._model.manifest["review_below"]),
+            "review": bool(chances.max() < self._tier.review_below),
         } | dict(zip(PROBABILITIES, map(float, chances), strict=True))
 
     def _dyads(self, clause: Clause) -> list[Dyad]:
         at_least = self._model.manifest["dyad_at_least"]
-        found = find_dyads(clause.text, clause.mentions, self._model.roles, at_least)
+        judge = partial(self._tier.roles, clause)
+        found = find_dyads(clause.text, clause.mentions, judge, at_least)
         return [dyad.moved(clause.start) for dyad in found]
 
 

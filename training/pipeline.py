@@ -1,8 +1,10 @@
-"""The two classifiers and how they are fitted: level of a statement, roles of its actors."""
+"""The classifiers and how they are fitted: level of a statement, roles of its actors, heads of the accurate tier."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,15 +17,19 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from scoring.actors import find_mentions
 from scoring.articles import clean_text
-from scoring.artifact import Model
-from scoring.dyads import candidates
+from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, Heads, Model
+from scoring.clauses import Clause
+from scoring.dyads import Candidate, candidates
+from scoring.encoder import Encoder, Reading
 from scoring.features import mask, statement_features
-from scoring.levels import CODE, LEVELS
-from training.dataset import groups
+from scoring.levels import CODE, LEVELS, PROBABILITIES
+from scoring.tiers import Fast, level_features, role_features
+from training.dataset import DataError, groups
 
 FOLDS: Final = 5
 
@@ -51,6 +57,12 @@ class Params:
         Share of the statements that ``review`` marks, by cross-validation.
     dyad_at_least : float
         Probability from which a second dyad of a sentence is kept.
+    soft_weight : float
+        Weight of a sentence that the encoder's teacher labelled.
+    doubt_below : float
+        Probability of its most probable level below which the fast tier asks the encoder.
+    head_c, head_balance : float
+        Inverse regularisation of the accurate tier's heads, and the exponent of its class weights.
     """
 
     level_c: float = 8.0
@@ -62,6 +74,10 @@ class Params:
     own_weight: float = 0.7
     review_share: float = 0.15
     dyad_at_least: float = 0.5
+    soft_weight: float = 0.5
+    doubt_below: float = 0.98
+    head_c: float = 1.0
+    head_balance: float = 0.5
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
@@ -92,8 +108,15 @@ def role_pipeline(params: Params) -> Pipeline:
     return Pipeline([("features", hashing), ("classifier", classifier)])
 
 
-def fit(statements: pd.DataFrame, params: Params, seed: int) -> Model:
-    """Fit both classifiers on labelled statements.
+def fit(
+    statements: pd.DataFrame,
+    params: Params,
+    seed: int,
+    *,
+    soft: pd.DataFrame | None = None,
+    encoder: Path | None = None,
+) -> Model:
+    """Fit the fast tier's classifiers on labelled statements and, if there is an encoder, the accurate tier's heads.
 
     Parameters
     ----------
@@ -103,6 +126,10 @@ def fit(statements: pd.DataFrame, params: Params, seed: int) -> Model:
         Hyper-parameters.
     seed : int
         Seed of the folds from which temperature and review threshold come.
+    soft : pandas.DataFrame, optional
+        Sentences that the encoder's teacher labelled (`training.encoder.soft_labels`).
+    encoder : Path, optional
+        Folder that `training.encoder.teach` wrote.
 
     Returns
     -------
@@ -112,18 +139,22 @@ def fit(statements: pd.DataFrame, params: Params, seed: int) -> Model:
     masked = mask_all(statements["text"])
     levels = np.array([CODE[level] for level in statements["level"]], dtype=np.int64)
     weights = _weights(statements, levels, params)
+    taught = None if soft is None else _taught(soft, levels, params)
     real = real_rows(statements)
-    logits = _out_of_fold(masked, levels, weights, groups(statements), params, seed)[real]
-    temperature = _temperature(logits, levels[real])
-    level = level_pipeline(params).fit(masked, levels, classifier__sample_weight=weights)
+    logits = _out_of_fold(masked, levels, weights, groups(statements), params, seed, taught)
+    temperature = _temperature(logits[real], levels[real])
+    level = _fit_level(masked, levels, weights, params, taught)
     _cool(level[-1], temperature)
-    confidence = _softmax(logits / temperature).max(axis=1)
+    out_of_fold = _softmax(logits / temperature)
     manifest = {
-        "review_below": float(np.quantile(confidence, params.review_share)),
+        "review_below": _review_below(out_of_fold[real], params),
         "dyad_at_least": params.dyad_at_least,
         "temperature": temperature,
     }
-    return Model(level, _fit_roles(statements, params), manifest)
+    model = Model(level, _fit_roles(statements, params), manifest)
+    if encoder is None:
+        return model
+    return _with_heads(model, statements, out_of_fold, encoder, params, seed)
 
 
 def real_rows(statements: pd.DataFrame) -> NDArray[np.bool_]:
@@ -138,14 +169,59 @@ def mask_all(texts: pd.Series[str]) -> pd.DataFrame:
     return pd.DataFrame({"text": [mask(text, find_mentions(text)) for text in cleaned]})
 
 
+def _level_weights(levels: NDArray[np.int64], params: Params) -> NDArray[np.float64]:
+    counts = np.bincount(levels, minlength=len(LEVELS))
+    return np.asarray((len(levels) / len(LEVELS) / np.maximum(counts, 1)) ** params.balance)
+
+
 def _weights(
     statements: pd.DataFrame, levels: NDArray[np.int64], params: Params
 ) -> NDArray[np.float64]:
-    counts = np.bincount(levels, minlength=len(LEVELS))
-    by_level = (len(levels) / len(LEVELS) / np.maximum(counts, 1)) ** params.balance
+    by_level = _level_weights(levels, params)
     sure = np.where(statements["unsure"].to_numpy(dtype=bool), params.unsure_weight, 1.0)
     real = np.where(statements["pool"] == OWN, params.own_weight, 1.0)
     return np.asarray(by_level[levels] * sure * real)
+
+
+@dataclass(frozen=True)
+class _Taught:
+    """Sentences labelled by a teacher, as rows of the level classifier: one for each level that is likely enough."""
+
+    masked: pd.DataFrame
+    levels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+_LIKELY: Final = (
+    0.05  # probability under which a level that the teacher thinks of is not worth a row
+)
+
+
+def _taught(soft: pd.DataFrame, labelled: NDArray[np.int64], params: Params) -> _Taught:
+    chances = soft[list(PROBABILITIES)].to_numpy()
+    rows, levels = np.nonzero(chances >= _LIKELY)
+    by_level = _level_weights(labelled, params)
+    weights = params.soft_weight * chances[rows, levels] * by_level[levels]
+    masked = mask_all(soft["text"])
+    return _Taught(masked.iloc[rows], levels.astype(np.int64), weights)
+
+
+def _fit_level(
+    masked: pd.DataFrame,
+    levels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    params: Params,
+    taught: _Taught | None,
+) -> Pipeline:
+    if taught is not None:
+        masked = pd.concat([masked, taught.masked])
+        levels = np.concatenate([levels, taught.levels])
+        weights = np.concatenate([weights, taught.weights])
+    return level_pipeline(params).fit(masked, levels, classifier__sample_weight=weights)
+
+
+def _review_below(chances: NDArray[np.float64], params: Params) -> float:
+    return float(np.quantile(chances.max(axis=1), params.review_share))
 
 
 def _out_of_fold(
@@ -155,13 +231,13 @@ def _out_of_fold(
     near: NDArray[np.int64],
     params: Params,
     seed: int,
+    taught: _Taught | None,
 ) -> NDArray[np.float64]:
     """Logits of every statement from a model that saw neither it nor a near-duplicate of it."""
     out = np.zeros((len(levels), len(LEVELS)))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     for train, held in folds.split(masked, levels, near):
-        model = level_pipeline(params)
-        model.fit(masked.iloc[train], levels[train], classifier__sample_weight=weights[train])
+        model = _fit_level(masked.iloc[train], levels[train], weights[train], params, taught)
         out[held] = model.decision_function(masked.iloc[held])
     return out
 
@@ -191,8 +267,97 @@ def _fit_roles(statements: pd.DataFrame, params: Params) -> Pipeline:
     is_dyad: list[bool] = []
     for raw, dyads in zip(statements["text"], statements["dyads"], strict=True):
         text = clean_text(raw)
-        gold = {(source, target) for source, target, _ in dyads}
-        for candidate in candidates(text, find_mentions(text)) if gold else ():
-            features.append(candidate.features)
-            is_dyad.append((candidate.source, candidate.target) in gold)
+        found = candidates(text, find_mentions(text)) if dyads else []
+        features += [candidate.features for candidate in found]
+        is_dyad += _are_dyads(found, dyads)
     return role_pipeline(params).fit(features, is_dyad)
+
+
+def _with_heads(
+    model: Model,
+    statements: pd.DataFrame,
+    out_of_fold: NDArray[np.float64],
+    encoder: Path,
+    params: Params,
+    seed: int,
+) -> Model:
+    """Fit the accurate tier's heads on the statements that the encoder was not shown.
+
+    Both opinions are such of statements not seen: the fast tier's levels come from cross-validation, its roles from
+    a classifier fitted on the others.
+    """
+    kept = set(json.loads((encoder / "encoder.json").read_text())["kept_aside"])
+    aside = statements["id"].isin(kept).to_numpy()
+    if not aside.any():
+        problem = "expected the statements that the encoder was kept from, found none of them here."
+        raise DataError(str(encoder), problem, "Give the data that it was trained with.")
+    files = (encoder / ENCODER_FILE, encoder / TOKENIZER_FILE)
+    reader = Encoder(*files)
+    held = statements[aside]
+    clauses = [Clause(0, text, find_mentions(text)) for text in map(clean_text, held["text"])]
+    readings = [reader.read(clause.text, clause.mentions) for clause in clauses]
+    level, accurate = _level_head(held, out_of_fold[aside], readings, params, seed)
+    apart = replace(model, roles=_fit_roles(statements[~aside], params))
+    roles = _role_head(held, clauses, readings, Fast(apart), params)
+    heads = Heads(level, roles, *files)
+    return replace(model, accurate=heads, manifest=model.manifest | {"accurate": accurate})
+
+
+def _level_head(
+    held: pd.DataFrame,
+    fast: NDArray[np.float64],
+    readings: list[Reading],
+    params: Params,
+    seed: int,
+) -> tuple[Pipeline, dict[str, float]]:
+    """Fit the head of the levels; its temperature and review threshold come from cross-validation."""
+    features = np.array([level_features(*pair) for pair in zip(fast, readings, strict=True)])
+    levels = np.array([CODE[level] for level in held["level"]])
+    weights = _weights(held, levels, replace(params, balance=params.head_balance))
+
+    def fitted(rows: NDArray[np.int64]) -> Pipeline:
+        head = make_pipeline(StandardScaler(), LogisticRegression(C=params.head_c))
+        return head.fit(
+            features[rows], levels[rows], logisticregression__sample_weight=weights[rows]
+        )
+
+    logits = np.zeros((len(levels), len(LEVELS)))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    for train, rest in folds.split(features, levels, groups(held)):
+        logits[rest] = fitted(train).decision_function(features[rest])
+    temperature = _temperature(logits, levels)
+    head = fitted(np.arange(len(levels)))
+    _cool(head[-1], temperature)
+    doubtful = (fast.max(axis=1) < params.doubt_below)[:, None]
+    chances = np.where(doubtful, _softmax(logits / temperature), fast)
+    return head, {
+        "review_below": _review_below(chances, params),
+        "doubt_below": params.doubt_below,
+        "temperature": temperature,
+    }
+
+
+def _role_head(
+    held: pd.DataFrame,
+    clauses: list[Clause],
+    readings: list[Reading],
+    fast: Fast,
+    params: Params,
+) -> Pipeline:
+    features: list[NDArray[np.float64]] = []
+    is_dyad: list[bool] = []
+    for dyads, clause, reading in zip(held["dyads"], clauses, readings, strict=True):
+        if not dyads:
+            continue
+        found = candidates(clause.text, clause.mentions)
+        features.append(role_features(found, fast.roles(clause, found), reading))
+        is_dyad += _are_dyads(found, dyads)
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=params.head_c))
+    return head.fit(np.vstack(features), is_dyad)
+
+
+def _are_dyads(
+    found: list[Candidate], dyads: list[tuple[str | None, str | None, str]]
+) -> list[bool]:
+    gold = {(source, target) for source, target, _ in dyads}
+    return [(candidate.source, candidate.target) in gold for candidate in found]

@@ -23,8 +23,19 @@ from scoring import artifact
 from scoring.errors import OutputError, UsageError
 from scoring.levels import LEVELS, codebook
 from scoring.scorer import Scorer
-from training import card, tracking
-from training.dataset import DataError, check_apart, digest, groups, read
+from training import card, studies, tracking
+from training.dataset import (
+    DataError,
+    advice,
+    apart,
+    check_apart,
+    digest,
+    groups,
+    labels,
+    read,
+    statement_id,
+    unhydrated,
+)
 from training.evaluate import (
     Metrics,
     Predictions,
@@ -32,7 +43,9 @@ from training.evaluate import (
     evaluate,
     keyword_baseline,
     tfidf_baseline,
+    vader_baseline,
 )
+from training.hydrate import CORPUS
 from training.pipeline import Params, fit, real_rows
 
 FOLDS: Final = 5
@@ -49,9 +62,9 @@ class Outcome:
     model : scoring.artifact.Model
         Fitted on all the training statements, with its manifest.
     metrics : dict
-        ``cv`` and, if there were held-out statements, ``dev``: metrics of
-        `training.evaluate.evaluate`; ``baselines``: the same by method, on the rows of ``dev``,
-        else of ``cv``.
+        ``cv`` and, if there were held-out statements, ``dev``, of the fast tier, and ``dev.accurate``:
+        metrics of `training.evaluate.evaluate`; ``baselines``: the same by method, on the rows of
+        ``dev``, else of ``cv``; ``cross_pool`` and ``ablation`` (`training.studies`), if asked for.
     folder : Path or None
         Where the model was saved.
     """
@@ -69,6 +82,9 @@ def run(
     params: Params | None = None,
     out: Path | None = Path("models"),
     name: str | None = None,
+    soft: Path | None = None,
+    encoder: Path | None = None,
+    study: bool = False,
     say: Say = lambda _: None,
 ) -> Outcome:
     """Train a model on labelled statements, log the run to MLflow and save the model.
@@ -78,7 +94,8 @@ def run(
     data : sequence of Path
         Labelled statements to train on (`training.dataset.read`).
     dev : sequence of Path, optional
-        Labelled statements to evaluate on; nothing is fitted to or chosen by them.
+        Labelled statements to evaluate on; nothing is fitted to or chosen by them, and training statements
+        that come near one are left out.
     seed : int, optional
         Seed of everything random. The same data and seed give the same model.
     params : Params, optional
@@ -87,6 +104,12 @@ def run(
         Folder of the versions; None saves nothing.
     name : str, optional
         Version; by default the package's, and the first 8 hex digits of the data's digest.
+    soft : Path, optional
+        Parquet of sentences that the encoder's teacher labelled (``tension-train soft-labels``).
+    encoder : Path, optional
+        Folder of the accurate tier's encoder (``tension-train encoder``).
+    study : bool, optional
+        Also train without each pool and without each part of the data: some minutes more.
     say : callable, optional
         Called with a line on each step that takes long.
 
@@ -107,32 +130,44 @@ def run(
     """
     params = params or Params()
     train = read(data)
-    _check_enough(train)
+    if len(missing := unhydrated(data)):
+        say(advice(missing))
     held = read(dev) if dev else None
-    near = check_apart(train, held) if held is not None else 0
+    if held is not None:
+        train, near = apart(train, held)
+        if near:
+            say(f"left out {len(near):,} training statements that come near a held-out one")
+    _check_enough(train)
+    taught = None if soft is None else _soft(soft, held)
     name = name or f"{_package()}-{digest(train)[:8]}"
     _check_free(out, name)
     with tracking.open_run(name) as tracked:
         manifest = _manifest(name, train, params, seed) | {"mlflow_run": tracked.id}
+        if taught is not None:
+            manifest["soft"] = len(taught)
         if held is not None:
-            manifest["dev"] = describe(held) | {"near_train": near}
+            manifest["dev"] = describe(held) | {"near_train": check_apart(train, held)}
         _log_origin(tracked, manifest)
         tracked.log_data(train, "train", manifest["train"]["digest"])
         if held is not None:
             tracked.log_data(held, "dev", manifest["dev"]["digest"])
         say(f"cross-validating on {len(train):,} statements")
-        out_of_fold = cross_validate(train, params, seed)
+        out_of_fold = cross_validate(train, params, seed, taught)
         real = real_rows(train)
         measured = train[real].reset_index(drop=True)
         metrics: dict[str, Any] = {"cv": evaluate(measured, out_of_fold.take(real), seed)}
         say("fitting on all of them")
-        model = fit_alone(train, params, seed)
+        model = fit_alone(train, params, seed, taught, encoder)
         model = replace(model, manifest=model.manifest | manifest)
         if held is not None:
             metrics["dev"] = evaluate(held, predict(model, held), seed)
+            if model.accurate is not None:
+                metrics["dev.accurate"] = evaluate(held, predict(model, held, "accurate"), seed)
         say("fitting the baselines")
         metrics["baselines"] = _baselines(measured, held, seed)
-        for part in ("cv", "dev"):
+        if study:
+            metrics |= _studies(train, taught, held, params, seed, say)
+        for part in ("cv", "dev", "dev.accurate"):
             if part in metrics:
                 tracked.log_metrics(part, metrics[part])
         tracked.log_level(model.level)
@@ -142,13 +177,49 @@ def run(
     return Outcome(model, metrics, folder)
 
 
-def predict(model: artifact.Model, statements: pd.DataFrame) -> Predictions:
+def _soft(path: Path, held: pd.DataFrame | None) -> pd.DataFrame:
+    """Read a teacher's labels, those of sentences that come near a held-out one left out."""
+    try:
+        taught = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        problem = f"expected a Parquet file of a teacher's labels, found none ({error})."
+        raise DataError(str(path), problem, "Make one: tension-train soft-labels.") from error
+    if held is None:
+        return taught
+    named = taught.assign(id=[statement_id(text) for text in taught["text"]], place=str(path))
+    return apart(named, held)[0]
+
+
+def _studies(
+    train: pd.DataFrame,
+    taught: pd.DataFrame | None,
+    held: pd.DataFrame | None,
+    params: Params,
+    seed: int,
+    say: Say,
+) -> dict[str, Any]:
+    def fit_on(statements: pd.DataFrame, soft: pd.DataFrame | None) -> artifact.Model:
+        return fit_alone(statements, params, seed, soft)
+
+    def measure(model: artifact.Model, statements: pd.DataFrame) -> Metrics:
+        return evaluate(statements, predict(model, statements), seed)
+
+    out: dict[str, Any] = {"cross_pool": studies.cross_pool(train, fit_on, measure, say)}
+    if held is not None:
+        coders = labels([CORPUS]).set_index("id")["coder"]
+        out["ablation"] = studies.ablation(train, taught, coders, held, fit_on, measure, say)
+    return out
+
+
+def predict(model: artifact.Model, statements: pd.DataFrame, tier: str = "fast") -> Predictions:
     """Score labelled statements the way a user does, one prediction each."""
     texts = [str(text) for text in statements["text"]]
-    return collect(Scorer(model).score_lines(texts), len(texts))
+    return collect(Scorer(model, tier).score_lines(texts), len(texts))
 
 
-def cross_validate(statements: pd.DataFrame, params: Params, seed: int) -> Predictions:
+def cross_validate(
+    statements: pd.DataFrame, params: Params, seed: int, soft: pd.DataFrame | None = None
+) -> Predictions:
     """Predict each statement with a model that saw neither it nor a near-duplicate of it.
 
     Parameters
@@ -159,6 +230,9 @@ def cross_validate(statements: pd.DataFrame, params: Params, seed: int) -> Predi
         Hyper-parameters.
     seed : int
         Seed of the folds and of the fits.
+    soft : pandas.DataFrame, optional
+        A teacher's labels, in the training of every fold. The teacher knew the statements, so it may pass a
+        little of the held-out ones on: figures on held-out data are the cleaner ones.
 
     Returns
     -------
@@ -168,7 +242,7 @@ def cross_validate(statements: pd.DataFrame, params: Params, seed: int) -> Predi
     order, parts = [], []
     for train, held in _folds(statements, seed):
         rows = statements.iloc[train].reset_index(drop=True)
-        model = fit_alone(rows, params, seed)
+        model = fit_alone(rows, params, seed, soft)
         order.append(held)
         parts.append(predict(model, statements.iloc[held]))
     back = np.argsort(np.concatenate(order))
@@ -181,14 +255,20 @@ def cross_validate(statements: pd.DataFrame, params: Params, seed: int) -> Predi
     )
 
 
-def fit_alone(statements: pd.DataFrame, params: Params, seed: int) -> artifact.Model:
+def fit_alone(
+    statements: pd.DataFrame,
+    params: Params,
+    seed: int,
+    soft: pd.DataFrame | None = None,
+    encoder: Path | None = None,
+) -> artifact.Model:
     """Fit as `training.pipeline.fit` does, on one thread of linear algebra.
 
     The order of sums, so the last bits of the weights, would change with the number of cores; and
     on shared cores the threads wait for each other: one is three to four times faster.
     """
     with threadpool_limits(limits=1):
-        return fit(statements, params, seed)
+        return fit(statements, params, seed, soft=soft, encoder=encoder)
 
 
 def describe(statements: pd.DataFrame) -> dict[str, Any]:
@@ -226,6 +306,7 @@ def _baselines(train: pd.DataFrame, held: pd.DataFrame | None, seed: int) -> dic
         tfidf = Predictions(level, probability, None, None)
     return {
         "keywords": evaluate(held, keyword_baseline(held["text"]), seed),
+        "vader": evaluate(held, vader_baseline(train, held["text"]), seed),
         "tfidf": evaluate(held, tfidf, seed),
     }
 

