@@ -18,7 +18,7 @@ import pytest
 import typer.main
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/retraining.md", "docs/speed.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/corpus.md", "docs/retraining.md", "docs/speed.md")
 MOST_BYTES = 30_000_000
 
 
@@ -74,6 +74,11 @@ def test_scoring_imports_neither_training_nor_mlflow():
 
 def test_only_tracking_imports_mlflow():
     assert importers("training", "mlflow") == {"training/tracking.py"}
+
+
+def test_only_the_training_of_encoders_imports_torch():
+    assert importers("training", "torch", "transformers") == {"training/encoder.py"}
+    assert importers("scoring", "torch", "transformers") == set()
 
 
 def test_nothing_in_scoring_unpickles():
@@ -209,7 +214,13 @@ def test_make_targets_of_the_pages_exist():
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in (*PAGES, "CHANGELOG.md", "docs/security.md", "models/CHANGELOG.md"):
+    others = (
+        "CHANGELOG.md",
+        "docs/security.md",
+        "models/CHANGELOG.md",
+        "training/corpus/README.md",
+    )
+    for page in (*PAGES, *others):
         links = re.findall(r"\]\((?!https?:)([^)#]+)", read(page))
         gone = [link for link in links if not ((ROOT / page).parent / link).is_file()]
         assert gone == [], page

@@ -456,11 +456,11 @@ def choose(tables: Sequence[Path], most: int, seed: int) -> list[str]:
     rows = rows.drop_duplicates("text").sample(frac=1, random_state=seed)
     doubt = 1 - rows[list(PROBABILITIES)].max(axis=1)
     rows = rows.assign(doubt=doubt, publisher=rows["publisher"].fillna(""))
-    # Half of what is wanted by doubt, the publishers alike; a sixth at random; the rest where any level is likely.
+    # Half by doubt and a third of where a level is likely, the publishers alike; a sixth at random; the rest by doubt.
     order = rows.sort_values("doubt", ascending=False, kind="stable")
-    publishers = rows["publisher"].nunique()
-    doubtful = order.groupby("publisher", sort=True).head(most // 2 // publishers)
-    likely = rows[1 - rows[PROBABILITIES[0]] > _SURE].head(most // 3)
+    share = most // rows["publisher"].nunique()
+    doubtful = order.groupby("publisher", sort=True).head(share // 2)
+    likely = rows[1 - rows[PROBABILITIES[0]] > _SURE].groupby("publisher").head(share // 3)
     chosen = pd.concat([doubtful, likely, rows.head(most // 6)]).drop_duplicates("text")
     chosen = pd.concat([chosen, order]).drop_duplicates("text").head(most)
     return list(chosen.sample(frac=1, random_state=seed)["text"])

@@ -10,6 +10,7 @@ import pytest
 from scoring.articles import Article
 from scoring.errors import OutputError, UsageError
 from scoring.feeds import read_articles
+from scoring.levels import LEVELS
 from scoring.scorer import _sentences
 from training.dataset import DataError, labels, near_duplicates, read, statement_id, unhydrated
 from training.hydrate import (
@@ -24,6 +25,7 @@ from training.hydrate import (
 )
 
 PAGE = CORPUS.parents[1] / "docs" / "corpus.md"
+FEEDS = "feeds/captured_2021_news"
 
 TITLE = "Lisbon\u200b warns Madrid over dam"
 FIRST = "LISBON, May 3 (Reuters) - Lisbon warned Madrid of consequences."
@@ -206,7 +208,7 @@ def held_out():
 
 def test_the_labels_are_valid_and_carry_no_text(real, held_out):
     """Reading checks levels, codes, ids and repetitions."""
-    assert len(real) > 15_000
+    assert len(real) > 19_000
     assert len(held_out) > 800
     assert not set(real["id"]) & set(held_out["id"])
     assert set(real["coder"]) == {"gold", "team"}
@@ -253,6 +255,25 @@ def test_the_page_gives_the_numbers_of_the_corpus(real, held_out):
         assert tuple(found) == numbers, pool
     for coder, number in real["coder"].value_counts().items():
         assert f"{number:,} `{coder}`" in page
+    assert f"{(real['stratum'] == 'random').sum():,} `random`" in page
+
+
+def test_the_pages_give_the_numbers_of_our_own_statements():
+    own = read([CORPUS / "own.jsonl"])
+    page = " ".join((CORPUS / "README.md").read_text(encoding="utf-8").split())
+    share = own["level"].value_counts(normalize=True)
+    counts = (
+        f"{len(own):,} statements and headlines of our own",
+        f"the theme, {own['stratum'].nunique()} of them",
+        ", ".join(f"{share[level]:.0%} {level}" for level in LEVELS).replace(" ", " are ", 1),
+    )
+    assert [said for said in counts if said not in page] == []
+
+
+def test_the_readme_gives_the_numbers_of_the_corpus(real):
+    page = " ".join((PAGE.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    assert f"labels of {len(real):,} real statements" in page
+    assert f"{len(read([CORPUS])):,} statements of our own" in page
 
 
 @pytest.fixture(scope="module")
@@ -260,12 +281,14 @@ def found(gold, real, held_out):
     """What is found of all labels in each folder of real texts."""
     every = pd.concat([real, held_out], ignore_index=True)
     parts = {}
-    for name in ("news", "plover", "gold"):
+    for name in ("news", "plover", FEEDS, "gold"):
         if not (gold.parent / name).is_dir():
             pytest.skip(f"no real texts at {gold.parent / name} (set TENSION_SHARED)")
         problems = []
         parts[name] = hydrate(every, [str(gold.parent / name)], problems.append)
-        assert problems == []
+        empty = [Path(problem.where) for problem in problems]
+        assert len(empty) == (name == FEEDS)
+        assert sum(path.stat().st_size for path in empty) == 0
     return parts
 
 
@@ -278,7 +301,10 @@ def test_the_texts_of_all_labels_are_found_here(found, real, held_out, tmp_path)
     train, held = (statements[statements["id"].isin(part["id"])] for part in (real, held_out))
     near = near_duplicates(train, held)
     counts = f"{near['train'].nunique()} of `gold` do, near {near['held'].nunique()} of them"
-    assert counts in PAGE.read_text(encoding="utf-8")
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert counts in page
+    ours = near_duplicates(read([CORPUS]), held)["train"].nunique()
+    assert f"and {ours} of our own" in page
     assert set(real[real["id"].isin(near["train"])]["coder"]) == {"gold"}
 
 
@@ -286,8 +312,8 @@ def test_the_page_shows_what_the_command_finds(found, real):
     page = PAGE.read_text(encoding="utf-8")
     news = found["news"][found["news"]["id"].isin(real["id"])]
     assert f"{len(news):,} of {len(real):,}" in page
-    both = pd.concat([news, found["plover"]]).drop_duplicates("id")
-    counts = coverage(real, both)
+    every = pd.concat([found[name] for name in ("news", "plover", FEEDS)]).drop_duplicates("id")
+    counts = coverage(real, every[every["id"].isin(real["id"])])
     counts.loc["all"] = counts.sum()
     for pool, labelled, number in counts.itertuples():
         assert re.search(rf"^{pool} +{labelled:,} +{number:,}\b", page, re.MULTILINE), pool

