@@ -36,6 +36,12 @@ _SAME: Final = {"–": "-", "—": "-", "an": "a"}
 _PUNCTUATION: Final = frozenset('?:"-')
 _SIDE_GROUPS: Final = frozenset({"ACTOR", "OFFICE", "SAY", *_PUNCTUATION})
 _MOST_CUES: Final = 60  # of one sentence are paired: real ones have fewer, hostile ones thousands
+_NEAR: Final = (-3, -2, -1, 1, 2, 3)  # words around a cue that may say what it is about
+_LIGHTEST: Final = (
+    "the of a to in and on for by with at from as that is was it its be has have had or but"
+)
+_LIGHT: Final = frozenset(_LIGHTEST.split())
+"""Words that say nothing about a cue beside them."""
 
 
 class Cue(NamedTuple):
@@ -196,8 +202,8 @@ def statement_features(masked: str) -> list[str]:
     -------
     list of str
         Feature names, repeated as often as they occur: ``s`` stem n-grams, ``k`` skeleton n-grams, ``y`` the same with
-        actors and speakers left out, ``p`` groups anywhere one after the other, ``g`` a word beside a cue group, ``n``
-        counts.
+        actors and speakers left out, ``p`` groups anywhere one after the other, ``g`` a word beside a cue group, ``v``
+        a stem near a cue group, ``n`` counts.
     """
     found = words(masked)
     stems = [stem(word) for word in found]
@@ -205,6 +211,7 @@ def statement_features(masked: str) -> list[str]:
     groups = [cue.group for cue in cues]
     return [
         *_ngrams("s", stems),
+        *(f"s {a} {b} {c}" for a, b, c in zip(stems, stems[1:], stems[2:], strict=False)),
         *_ngrams("k", groups),
         *(
             f"k {a} {b} {c}"
@@ -214,10 +221,24 @@ def statement_features(masked: str) -> list[str]:
         *_chain([group for group in groups if group not in _SIDE_GROUPS]),
         *(f"g {found[a.at]}>{b.group}" for a, b in pairwise(cues)),
         *(f"g {a.group}>{found[b.at]}" for a, b in pairwise(cues)),
+        *_near_cues(stems, cues),
         f"n actors {min(groups.count('ACTOR'), 4)}",
         f"n different {sum(mark in masked for mark in ACTOR + _OTHERS)}",
         f"n words {min(len(found) // 8, 6)}",
     ]
+
+
+def _near_cues(stems: list[str], cues: list[Cue]) -> list[str]:
+    """Name the stems around each cue, before or behind it, light words left out."""
+    out = []
+    for cue in cues:
+        if cue.group == "ACTOR" or cue.group in _PUNCTUATION:
+            continue
+        for step in _NEAR:
+            at = cue.at + step
+            if 0 <= at < len(stems) and stems[at] not in _LIGHT:
+                out.append(f"v {cue.group} {'<' if step < 0 else '>'} {stems[at]}")
+    return out
 
 
 def _chain(groups: list[str]) -> list[str]:

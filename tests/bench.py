@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("TENSION_SHARED") or ROOT.parent / "shared")
@@ -33,6 +34,7 @@ TENSION = (sys.executable, "-m", "scoring")  # what the console command runs
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 SENTENCES = 20_000  # that the classifiers are compared on
+ARTICLES = 1_500  # that the tiers are compared on
 COPIES = 5  # of the news, to see whether memory grows
 MEGABYTE = 1_000_000
 
@@ -80,9 +82,10 @@ def run(*command: str) -> Used:
     return Used(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, text)
 
 
-def score(news: Path, out: Path, jobs: int) -> Used:
+def score(news: Path, out: Path, jobs: int, tier: str = "fast") -> Used:
     """Score news the whole way: read, split, actors, level, dyads, every sentence to Parquet."""
-    return run(*TENSION, "score", str(news), "-o", str(out), "--all", "--jobs", str(jobs))
+    options = ("--all", "--jobs", str(jobs), "--tier", tier)
+    return run(*TENSION, "score", str(news), "-o", str(out), *options)
 
 
 def sentences_of(used: Used) -> int:
@@ -143,6 +146,60 @@ def whole_way(folder: Path, repeats: int) -> list[Figure]:
     ]
 
 
+def tiers(folder: Path, repeats: int) -> dict[str, Any]:
+    """Measure what the accurate tier costs on whole articles, beside the fast tier on the same ones.
+
+    Seconds are of CPU, and those of a start without any sentence are taken off: a few articles are
+    enough to see the rest.
+    """
+    news, nothing, out = folder / "some.jsonl", folder / "none.jsonl", folder / "out.parquet"
+    with gzip.open(NEWS, "rt", encoding="utf-8") as lines:
+        news.write_text("".join(islice(lines, ARTICLES)), encoding="utf-8")
+    nothing.write_text('{"title": "No actor"}\n', encoding="utf-8")
+    names = ("fast", "accurate")
+    used: dict[str, list[Used]] = {name: [] for name in names}
+    start: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(repeats):
+        for name in names:  # in turn: what slows the machine slows both
+            used[name].append(score(news, out, 1, name))
+            start[name].append(score(nothing, folder / "start.parquet", 1, name).cpu)
+    seconds = {name: median(u.cpu for u in used[name]) - median(start[name]) for name in names}
+    sentences = sentences_of(used["fast"][0])
+    return {
+        "sentences": sentences,
+        "sentences_per_second": {name: sentences / seconds[name] for name in names},
+        "times_the_fast_tier": seconds["accurate"] / seconds["fast"],
+        "seconds_to_start": {name: median(start[name]) for name in names},
+        "memory_mb": {name: median(u.peak for u in used[name]) / MEGABYTE for name in names},
+    }
+
+
+def asked() -> dict[str, Any]:
+    """Count the sentences of the same news that reach the encoder."""
+    from scoring.actors import find_mentions
+    from scoring.artifact import ENCODER_FILE, load, shipped_folder
+    from scoring.clauses import Clause
+    from scoring.tiers import Fast
+
+    model = load(shipped_folder())
+    sentences = [Clause(0, text, find_mentions(text)) for text in news_sentences()]
+    likeliest = Fast(model).levels(sentences).max(axis=1)
+    return {
+        "share_encoded": float((likeliest < model.manifest["accurate"]["doubt_below"]).mean()),
+        "encoder_bytes": (shipped_folder() / ENCODER_FILE).stat().st_size,
+    }
+
+
+def put_cost(folder: Path, cost: dict[str, Any]) -> None:
+    """Put the figures of the tiers into a model's metrics and render its card again."""
+    from training import card
+
+    metrics = card.read_metrics(folder) | {"cost": cost}
+    text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
+    (folder / card.METRICS_FILE).write_text(text, encoding="utf-8")
+    card.write(folder)
+
+
 def speed(sentences: int, runs: Sequence[Used]) -> list[float]:
     """Return the sentences per second of the clock of every run."""
     return [sentences / used.wall for used in runs]
@@ -196,8 +253,12 @@ def first_row() -> float:
 
 def classifier(repeats: int) -> list[Figure]:
     """Compare the level classifier with TF-IDF and logistic regression on the same sentences."""
+    import pandas as pd
+
     import scoring
     from scoring.actors import find_mentions
+    from scoring.artifact import load, shipped_folder
+    from scoring.clauses import Clause
     from scoring.features import mask
     from scoring.levels import CODE
     from training.dataset import read
@@ -207,10 +268,11 @@ def classifier(repeats: int) -> list[Figure]:
     baseline = tfidf_pipeline().fit(list(gold["text"]), gold["level"].map(CODE).to_numpy())
     scorer = scoring.load()
     texts = news_sentences()
-    masked = [mask(text, find_mentions(text)) for text in texts]
+    masked = pd.DataFrame({"text": [mask(text, find_mentions(text)) for text in texts]})
+    level = load(shipped_folder()).level
     tasks: dict[str, Callable[[], object]] = {
-        "level": lambda: scorer.expected_scores(masked),
-        "masked": lambda: scorer.expected_scores([mask(t, find_mentions(t)) for t in texts]),
+        "level": lambda: level.predict_proba(masked),
+        "masked": lambda: scorer.expected_scores([Clause(0, t, find_mentions(t)) for t in texts]),
         "tfidf": lambda: baseline.predict_proba(texts),
     }
     cpu: dict[str, list[float]] = {name: [] for name in tasks}
@@ -250,6 +312,8 @@ def main() -> None:
     """Measure and print a Markdown table, or JSON."""
     parser = argparse.ArgumentParser(description="Measure speed, start-up and memory.")
     parser.add_argument("--json", action="store_true", help="all values as JSON")
+    parser.add_argument("--tiers", action="store_true", help="only what the accurate tier costs")
+    parser.add_argument("--into", type=Path, help="with --tiers: folder of the model, for its card")
     parser.add_argument("--repeats", type=int, default=3, help="of every measurement; default 3")
     arguments = parser.parse_args()
     for path in (NEWS, GOLD):
@@ -258,6 +322,13 @@ def main() -> None:
             return
     os.environ |= ONE_THREAD  # before NumPy is imported
     sys.path[0] = str(ROOT)  # the folder of this file holds a `scoring` of its own, with tests
+    if arguments.tiers:
+        with tempfile.TemporaryDirectory() as folder:
+            cost = tiers(Path(folder), arguments.repeats) | asked()
+        print(json.dumps(cost, indent=1))
+        if arguments.into is not None:
+            put_cost(arguments.into, cost)
+        return
     with tempfile.TemporaryDirectory() as folder:
         figures = start_up(3 * arguments.repeats)
         figures += whole_way(Path(folder), arguments.repeats)

@@ -156,7 +156,10 @@ def encoder(
     ] = None,
     base: Annotated[
         Path | None,
-        typer.Option(help="Folder of a larger base, for a teacher; default: all-MiniLM-L6-v2."),
+        typer.Option(help="Folder of another base of transformers; default: all-MiniLM-L6-v2."),
+    ] = None,
+    vocabulary: Annotated[
+        int | None, typer.Option(min=2_000, help="Tokens that the encoder keeps; default: all.")
     ] = None,
     held_out: Annotated[
         list[Path] | None,
@@ -166,18 +169,20 @@ def encoder(
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 8e-5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
 ) -> None:
-    """Fine-tune the accurate tier's encoder, or with --base its teacher (extra 'teach'; an hour)."""
-    import pandas as pd
-
+    """Fine-tune an encoder: to ship in the accurate tier, to label other text, or both (extra 'teach')."""
     from training.dataset import apart, read
     from training.encoder import EncoderParams, teach
+    from training.train import soft_rows
 
     statements = read(data)
     if held_out:
         statements, _ = apart(statements, read(held_out))
     params = EncoderParams(epochs=epochs, rate=rate, seed=seed)
-    rows = None if soft is None else pd.read_parquet(soft)
-    typer.echo(teach(statements, out, params, soft_rows=rows, base=base, say=_say))
+    rows = None if soft is None else soft_rows(soft, read(held_out) if held_out else None)
+    made = teach(
+        statements, out, params, soft_rows=rows, base=base, vocabulary=vocabulary, say=_say
+    )
+    typer.echo(made)
 
 
 @app.command("soft-labels")

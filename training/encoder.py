@@ -15,6 +15,7 @@ import math
 import random
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -78,6 +79,8 @@ class EncoderParams:
         Weight of a statement that a teacher labelled.
     unsure_weight : float
         Weight of a statement whose coder was unsure.
+    freeze_words : bool
+        Leave the vectors of the words as they are, but for what the layers make of them.
     seed : int
         Of order, dropout and new weights.
     """
@@ -90,6 +93,7 @@ class EncoderParams:
     roles_weight: float = 0.5
     soft_weight: float = 1.0
     unsure_weight: float = 0.5
+    freeze_words: bool = True
     seed: int = 0
 
 
@@ -172,14 +176,20 @@ class Tokens:
     def __init__(self, folder: Path) -> None:
         from tokenizers import AddedToken, Tokenizer
 
-        self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-        self.tokenizer.add_special_tokens([AddedToken(name, special=True) for name in MARKS])
+        made = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        made.add_special_tokens([AddedToken(name, special=True) for name in MARKS])
+        self.padding = next(
+            name for name in ("<pad>", "[PAD]") if made.token_to_id(name) is not None
+        )
+        self.use(made)
+
+    def use(self, tokenizer: Any) -> None:
+        """Take a tokenizer that knows the marks."""
+        self.tokenizer = tokenizer
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(MOST_TOKENS)
-        self.first: int = self.tokenizer.token_to_id(MARKS[0]) or 0
-        self.pad = next(
-            i for i in map(self.tokenizer.token_to_id, ("[PAD]", "<pad>")) if i is not None
-        )
+        self.first: int = self.tokenizer.token_to_id(MARKS[0])
+        self.pad: int = self.tokenizer.token_to_id(self.padding)
 
     def example(self, text: str) -> tuple[Example, list[str]]:
         """Read a sentence: an example without targets, and the codes of its actors."""
@@ -303,7 +313,7 @@ def _groups(net: Any, params: EncoderParams) -> list[dict[str, Any]]:
     layers = net.base.config.num_hidden_layers
     out = []
     for name, weights in net.named_parameters():
-        if "pooler" in name:
+        if "pooler" in name or (params.freeze_words and "word_embeddings" in name):
             weights.requires_grad_(False)
             continue
         if not name.startswith("base."):
@@ -466,6 +476,57 @@ def choose(tables: Sequence[Path], most: int, seed: int) -> list[str]:
     return list(chosen.sample(frac=1, random_state=seed)["text"])
 
 
+def prune(net: Any, tokens: Tokens, texts: Sequence[str], most: int) -> None:
+    """Cut the vocabulary down to the tokens that real text uses, in place: of a large base a tenth of its weights.
+
+    Words are split by the tokens that are left, so that none is unknown.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        A fine-tuned network.
+    tokens : Tokens
+        Its tokenizer.
+    texts : sequence of str
+        Sentences whose tokens are counted.
+    most : int
+        Tokens to keep: the special ones, the marks, single characters, and the commonest of the rest.
+    """
+    import torch
+    from tokenizers import Tokenizer
+
+    counts: Counter[int] = Counter()
+    for text in texts:
+        counts.update(tokens.example(text)[0].ids)
+    described = json.loads(tokens.tokenizer.to_str())
+    vocabulary: dict[str, int] = described["model"]["vocab"]
+    special = {added["content"] for added in described["added_tokens"]} | set(MARKS)
+    needed = {token for token in vocabulary if len(token.removeprefix("##")) == 1} | special
+    common = sorted(vocabulary, key=lambda token: (-counts[vocabulary[token]], vocabulary[token]))
+    rest = [token for token in common if token not in needed][: most - len(needed)]
+    kept = sorted([*needed, *rest], key=lambda token: vocabulary[token])
+    number = {token: at for at, token in enumerate(kept)}
+    embeddings = net.base.get_input_embeddings()
+    with torch.no_grad():
+        rows = embeddings.weight[[vocabulary[token] for token in kept]].clone()
+    smaller = torch.nn.Embedding.from_pretrained(rows, padding_idx=number[tokens.padding])
+    net.base.set_input_embeddings(smaller)
+    described["model"]["vocab"] = number
+    for added in described["added_tokens"]:
+        added["id"] = number[added["content"]]
+    _renumber(described.get("post_processor"), number)
+    tokens.use(Tokenizer.from_str(json.dumps(described)))
+
+
+def _renumber(processor: Any, number: dict[str, int]) -> None:
+    """Give the tokens that frame a sentence their new numbers, wherever the description holds them."""
+    for name in ("cls", "sep"):
+        if isinstance(processor.get(name), list):
+            processor[name][1] = number[processor[name][0]]
+    for token in (processor.get("special_tokens") or {}).values():
+        token["ids"] = [number[name] for name in token["tokens"]]
+
+
 def teach(
     statements: pd.DataFrame,
     out: Path,
@@ -473,7 +534,7 @@ def teach(
     *,
     soft_rows: pd.DataFrame | None = None,
     base: Path | None = None,
-    small: bool = True,
+    vocabulary: int | None = None,
     say: Say = lambda _: None,
 ) -> Path:
     """Fine-tune an encoder on labelled statements and, if given, on a teacher's labels; write its folder.
@@ -489,16 +550,16 @@ def teach(
     soft_rows : pandas.DataFrame, optional
         From `soft_labels`.
     base : Path, optional
-        Folder of another base (a larger one, to teach); by default `base_folder`.
-    small : bool, optional
-        Export it to ONNX too; a teacher need not be.
+        Folder of another base; by default `base_folder`.
+    vocabulary : int, optional
+        Tokens that the exported encoder keeps (`prune`); by default all.
     say : callable, optional
         Told how far it is.
 
     Returns
     -------
     Path
-        The folder: ``encoder.pt``, ``tokenizer.json``, ``encoder.json`` and, if `small`, ``encoder.onnx``.
+        The folder: ``encoder.pt`` (to label with), ``encoder.onnx`` and ``tokenizer.json`` (to ship), ``encoder.json``.
     """
     import torch
 
@@ -513,24 +574,22 @@ def teach(
     say(f"fine-tuning on {len(examples):,} statements; {int(aside.sum()):,} are kept aside")
     net = network(base, tokens)
     fine_tune(net, examples, tokens.pad, params, say)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
-        made = Path(scratch) / out.name
-        made.mkdir()
-        torch.save(net.state_dict(), made / STATE_FILE)
-        tokens.tokenizer.save(str(made / TOKENIZER_FILE))
-        description = {
-            "base": BASE[0] if base == base_folder() else base.name,
-            "params": asdict(params),
-            "labelled": int((~aside).sum()),
-            "soft": 0 if soft_rows is None else len(soft_rows),
-            "digest": digest(statements),
-            "kept_aside": sorted(statements["id"][aside]),
-        }
-        (made / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n")
-        if small:
-            export(net, made / ENCODER_FILE)
-        made.rename(out)
+    out.mkdir(parents=True)
+    torch.save(net.state_dict(), out / STATE_FILE)  # first: whatever comes after can be done again
+    description = {
+        "base": BASE[0] if base == base_folder() else base.name,
+        "params": asdict(params),
+        "labelled": int((~aside).sum()),
+        "soft": 0 if soft_rows is None else len(soft_rows),
+        "vocabulary": vocabulary,
+        "digest": digest(statements),
+        "kept_aside": sorted(statements["id"][aside]),
+    }
+    (out / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n")
+    if vocabulary is not None:
+        prune(net, tokens, list(statements["text"]), vocabulary)
+    tokens.tokenizer.save(str(out / TOKENIZER_FILE))
+    export(net, out / ENCODER_FILE)
     return out
 
 

@@ -57,27 +57,29 @@ class Params:
         Share of the statements that ``review`` marks, by cross-validation.
     dyad_at_least : float
         Probability from which a second dyad of a sentence is kept.
-    soft_weight : float
-        Weight of a sentence that the encoder's teacher labelled.
+    soft_weight, soft_balance : float
+        Weight of a sentence that the encoder's teacher labelled, and the exponent of its class weights: the teacher
+        was trained with balanced levels and leans to the rare ones by itself.
     doubt_below : float
         Probability of its most probable level below which the fast tier asks the encoder.
     head_c, head_balance : float
         Inverse regularisation of the accurate tier's heads, and the exponent of its class weights.
     """
 
-    level_c: float = 8.0
+    level_c: float = 20.0
     role_c: float = 0.3
-    level_bits: int = 18
+    level_bits: int = 19
     role_bits: int = 17
-    balance: float = 1.0
+    balance: float = 0.8
     unsure_weight: float = 0.5
     own_weight: float = 0.7
     review_share: float = 0.15
     dyad_at_least: float = 0.5
-    soft_weight: float = 0.5
+    soft_weight: float = 1.0
+    soft_balance: float = 0.5
     doubt_below: float = 0.98
     head_c: float = 1.0
-    head_balance: float = 0.5
+    head_balance: float = 0.0
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
@@ -115,6 +117,7 @@ def fit(
     *,
     soft: pd.DataFrame | None = None,
     encoder: Path | None = None,
+    folds: int = FOLDS,
 ) -> Model:
     """Fit the fast tier's classifiers on labelled statements and, if there is an encoder, the accurate tier's heads.
 
@@ -130,6 +133,8 @@ def fit(
         Sentences that the encoder's teacher labelled (`training.encoder.soft_labels`).
     encoder : Path, optional
         Folder that `training.encoder.teach` wrote.
+    folds : int, optional
+        Folds from which temperature and review threshold come.
 
     Returns
     -------
@@ -141,7 +146,9 @@ def fit(
     weights = _weights(statements, levels, params)
     taught = None if soft is None else _taught(soft, levels, params)
     real = real_rows(statements)
-    logits = _out_of_fold(masked, levels, weights, groups(statements), params, seed, taught)
+    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splits = list(parts.split(masked, levels, groups(statements)))
+    logits = _out_of_fold(masked, levels, weights, splits, params, taught)
     temperature = _temperature(logits[real], levels[real])
     level = _fit_level(masked, levels, weights, params, taught)
     _cool(level[-1], temperature)
@@ -169,15 +176,15 @@ def mask_all(texts: pd.Series[str]) -> pd.DataFrame:
     return pd.DataFrame({"text": [mask(text, find_mentions(text)) for text in cleaned]})
 
 
-def _level_weights(levels: NDArray[np.int64], params: Params) -> NDArray[np.float64]:
+def _level_weights(levels: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
     counts = np.bincount(levels, minlength=len(LEVELS))
-    return np.asarray((len(levels) / len(LEVELS) / np.maximum(counts, 1)) ** params.balance)
+    return np.asarray((len(levels) / len(LEVELS) / np.maximum(counts, 1)) ** balance)
 
 
 def _weights(
     statements: pd.DataFrame, levels: NDArray[np.int64], params: Params
 ) -> NDArray[np.float64]:
-    by_level = _level_weights(levels, params)
+    by_level = _level_weights(levels, params.balance)
     sure = np.where(statements["unsure"].to_numpy(dtype=bool), params.unsure_weight, 1.0)
     real = np.where(statements["pool"] == OWN, params.own_weight, 1.0)
     return np.asarray(by_level[levels] * sure * real)
@@ -200,7 +207,7 @@ _LIKELY: Final = (
 def _taught(soft: pd.DataFrame, labelled: NDArray[np.int64], params: Params) -> _Taught:
     chances = soft[list(PROBABILITIES)].to_numpy()
     rows, levels = np.nonzero(chances >= _LIKELY)
-    by_level = _level_weights(labelled, params)
+    by_level = _level_weights(labelled, params.soft_balance)
     weights = params.soft_weight * chances[rows, levels] * by_level[levels]
     masked = mask_all(soft["text"])
     return _Taught(masked.iloc[rows], levels.astype(np.int64), weights)
@@ -228,15 +235,13 @@ def _out_of_fold(
     masked: pd.DataFrame,
     levels: NDArray[np.int64],
     weights: NDArray[np.float64],
-    near: NDArray[np.int64],
+    splits: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
     params: Params,
-    seed: int,
     taught: _Taught | None,
 ) -> NDArray[np.float64]:
     """Logits of every statement from a model that saw neither it nor a near-duplicate of it."""
     out = np.zeros((len(levels), len(LEVELS)))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for train, held in folds.split(masked, levels, near):
+    for train, held in splits:
         model = _fit_level(masked.iloc[train], levels[train], weights[train], params, taught)
         out[held] = model.decision_function(masked.iloc[held])
     return out

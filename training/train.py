@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
@@ -49,6 +51,8 @@ from training.hydrate import CORPUS
 from training.pipeline import Params, fit, real_rows
 
 FOLDS: Final = 5
+INNER_FOLDS: Final = 2
+"""Folds within a fold, for its temperature alone."""
 
 Say = Callable[[str], None]
 
@@ -138,7 +142,7 @@ def run(
         if near:
             say(f"left out {len(near):,} training statements that come near a held-out one")
     _check_enough(train)
-    taught = None if soft is None else _soft(soft, held)
+    taught = None if soft is None else soft_rows(soft, held)
     name = name or f"{_package()}-{digest(train)[:8]}"
     _check_free(out, name)
     with tracking.open_run(name) as tracked:
@@ -177,8 +181,25 @@ def run(
     return Outcome(model, metrics, folder)
 
 
-def _soft(path: Path, held: pd.DataFrame | None) -> pd.DataFrame:
-    """Read a teacher's labels, those of sentences that come near a held-out one left out."""
+def soft_rows(path: Path, held: pd.DataFrame | None) -> pd.DataFrame:
+    """Read a teacher's labels, those of sentences that come near a held-out one left out.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet file of `training.encoder.soft_labels`.
+    held : pandas.DataFrame or None
+        Held-out statements.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    DataError
+        If there is no such file.
+    """
     try:
         taught = pd.read_parquet(path)
     except (OSError, ValueError) as error:
@@ -199,7 +220,7 @@ def _studies(
     say: Say,
 ) -> dict[str, Any]:
     def fit_on(statements: pd.DataFrame, soft: pd.DataFrame | None) -> artifact.Model:
-        return fit_alone(statements, params, seed, soft)
+        return fit_alone(statements, params, seed, soft, folds=INNER_FOLDS)
 
     def measure(model: artifact.Model, statements: pd.DataFrame) -> Metrics:
         return evaluate(statements, predict(model, statements), seed)
@@ -239,12 +260,15 @@ def cross_validate(
     Predictions
         Of all rows, in order.
     """
-    order, parts = [], []
-    for train, held in _folds(statements, seed):
+
+    def fold(train: NDArray[np.int64], held: NDArray[np.int64]) -> Predictions:
         rows = statements.iloc[train].reset_index(drop=True)
-        model = fit_alone(rows, params, seed, soft)
-        order.append(held)
-        parts.append(predict(model, statements.iloc[held]))
+        model = fit_alone(rows, params, seed, soft, folds=INNER_FOLDS)
+        return predict(model, statements.iloc[held])
+
+    splits = list(_folds(statements, seed))
+    parts = Parallel(n_jobs=-1)(delayed(fold)(*split) for split in splits)
+    order = [held for _, held in splits]
     back = np.argsort(np.concatenate(order))
     dyads = [found for part in parts for found in part.dyads or ()]
     return Predictions(
@@ -261,6 +285,7 @@ def fit_alone(
     seed: int,
     soft: pd.DataFrame | None = None,
     encoder: Path | None = None,
+    folds: int = FOLDS,
 ) -> artifact.Model:
     """Fit as `training.pipeline.fit` does, on one thread of linear algebra.
 
@@ -268,7 +293,7 @@ def fit_alone(
     on shared cores the threads wait for each other: one is three to four times faster.
     """
     with threadpool_limits(limits=1):
-        return fit(statements, params, seed, soft=soft, encoder=encoder)
+        return fit(statements, params, seed, soft=soft, encoder=encoder, folds=folds)
 
 
 def describe(statements: pd.DataFrame) -> dict[str, Any]:
