@@ -52,6 +52,7 @@ _NAMES: Final = ("russia", "china", "france", "germany", "japan", "iran", "turke
 
 _PIECE: Final = 40  # batches among which statements are sorted by length: little padding, yet mixed
 _EPS: Final = 0.05  # label smoothing
+_BLOCK: Final = 64  # weights that share a scale
 _LENGTHS: Final = (25, 450)  # characters of a sentence that is worth a teacher's time
 _SURE: Final = 0.3  # probability of any level from which a teacher's parts are taken for true
 
@@ -606,7 +607,10 @@ def open_teacher(folder: Path, base: Path | None = None) -> tuple[Any, Tokens]:
 
 
 def export(net: Any, path: Path) -> None:
-    """Write a network as ONNX with int8 weights (dynamic quantisation by onnxruntime).
+    """Write a network as ONNX with int8 weights, scaled in blocks of `_BLOCK`.
+
+    One scale a channel, and one for all activations of a sentence, as onnxruntime's dynamic quantisation has it,
+    changed levels of a large base too often.
 
     Parameters
     ----------
@@ -615,8 +619,10 @@ def export(net: Any, path: Path) -> None:
     path : Path
         The file; inputs ``ids``, ``attention``, outputs ``level``, ``roles``, ``open``.
     """
+    import onnx
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     net.eval()
     ids = torch.ones((1, 12), dtype=torch.long)
@@ -633,6 +639,12 @@ def export(net: Any, path: Path) -> None:
             dynamo=True,
             external_data=False,
         )
-        small = Path(scratch) / "small.onnx"
-        quantize_dynamic(str(whole), str(small), per_channel=True, weight_type=QuantType.QInt8)
+        blocks, small = Path(scratch) / "blocks.onnx", Path(scratch) / "small.onnx"
+        quantizer = MatMulNBitsQuantizer(
+            onnx.load(whole), bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=4
+        )
+        quantizer.process()
+        onnx.save(quantizer.model.model, blocks)
+        words = {"op_types_to_quantize": ["Gather"], "weight_type": QuantType.QInt8}
+        quantize_dynamic(str(blocks), str(small), **words)
         shutil.move(small, path)

@@ -79,7 +79,7 @@ class Params:
     soft_balance: float = 0.5
     doubt_below: float = 0.98
     head_c: float = 1.0
-    head_balance: float = 0.0
+    head_balance: float = 0.25
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
