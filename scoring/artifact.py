@@ -44,7 +44,7 @@ _LIBRARIES: Final = ("scikit-learn", "skops")
 
 @dataclass(frozen=True)
 class Heads:
-    """What makes one answer of the fast tier's opinion and the encoder's.
+    """What makes probabilities of what the encoder says, and the encoder.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The two tiers behind one interface: what a sentence's level is, and which pairs of its actors are dyads.
 
-The fast tier is linear and reads every sentence. The accurate tier asks it first, and an encoder besides wherever
-the fast tier leaves doubt; a scikit-learn head makes one answer of the two.
+The fast tier is linear and reads every sentence. The accurate tier asks it first, and an encoder wherever the fast
+tier leaves doubt; scikit-learn heads make probabilities of what the encoder says.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Accurate:
         """Give the probabilities of the levels, shape (n, 4)."""
         out = self._fast.levels(sentences)
         for row in np.flatnonzero(out.max(axis=1) < self._doubt_below).tolist():
-            features = level_features(out[row], self.reading(sentences[row]))
+            features = level_features(self.reading(sentences[row]))
             # One at a time: a product of matrices may round otherwise than one of its rows by itself.
             out[row] = self._heads.level.predict_proba(features[None])[0]
         return out
@@ -129,25 +129,25 @@ class Accurate:
         return np.asarray(self._heads.roles.predict_proba(features)[:, 1])
 
 
-def level_features(fast: Floats, reading: Reading) -> Floats:
-    """Join the two opinions of a level for the head.
+def level_features(reading: Reading) -> Floats:
+    """Make the features of the levels' head.
+
+    The fast tier's own opinion is not among them: beside the encoder's it told the head nothing more.
 
     Parameters
     ----------
-    fast : ndarray of float, shape (4,)
-        Probabilities of the fast tier.
     reading : Reading
         Of the encoder.
 
     Returns
     -------
-    ndarray of float, shape (8,)
-        Log-probabilities of both.
+    ndarray of float, shape (4,)
+        Log-probabilities.
     """
     said = reading.level.astype(float)
     said = said - said.max()
     said = said - np.log(np.exp(said).sum())
-    return np.concatenate([np.log(np.maximum(fast, _LEAST)), np.maximum(said, np.log(_LEAST))])
+    return np.asarray(np.maximum(said, np.log(_LEAST)))
 
 
 def role_features(candidates: Sequence[Candidate], fast: Floats, reading: Reading) -> Floats:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.compose import ColumnTransformer
@@ -77,7 +78,7 @@ class Params:
     dyad_at_least: float = 0.5
     soft_weight: float = 1.0
     soft_balance: float = 0.5
-    doubt_below: float = 0.98
+    doubt_below: float = 0.93
     head_c: float = 1.0
     head_balance: float = 0.25
 
@@ -118,6 +119,7 @@ def fit(
     soft: pd.DataFrame | None = None,
     encoder: Path | None = None,
     folds: int = FOLDS,
+    jobs: int = 1,
 ) -> Model:
     """Fit the fast tier's classifiers on labelled statements and, if there is an encoder, the accurate tier's heads.
 
@@ -135,6 +137,8 @@ def fit(
         Folder that `training.encoder.teach` wrote.
     folds : int, optional
         Folds from which temperature and review threshold come.
+    jobs : int, optional
+        Processes that fit them; -1: all cores.
 
     Returns
     -------
@@ -148,7 +152,7 @@ def fit(
     real = real_rows(statements)
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     splits = list(parts.split(masked, levels, groups(statements)))
-    logits = _out_of_fold(masked, levels, weights, splits, params, taught)
+    logits = _out_of_fold(masked, levels, weights, splits, params, taught, jobs)
     temperature = _temperature(logits[real], levels[real])
     level = _fit_level(masked, levels, weights, params, taught)
     _cool(level[-1], temperature)
@@ -238,12 +242,18 @@ def _out_of_fold(
     splits: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
     params: Params,
     taught: _Taught | None,
+    jobs: int,
 ) -> NDArray[np.float64]:
     """Logits of every statement from a model that saw neither it nor a near-duplicate of it."""
-    out = np.zeros((len(levels), len(LEVELS)))
-    for train, held in splits:
+
+    def fold(train: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float64]:
         model = _fit_level(masked.iloc[train], levels[train], weights[train], params, taught)
-        out[held] = model.decision_function(masked.iloc[held])
+        return np.asarray(model.decision_function(masked.iloc[held]))
+
+    out = np.zeros((len(levels), len(LEVELS)))
+    found = Parallel(n_jobs=jobs)(delayed(fold)(*split) for split in splits)
+    for (_, held), logits in zip(splits, found, strict=True):
+        out[held] = logits
     return out
 
 
@@ -288,8 +298,8 @@ def _with_heads(
 ) -> Model:
     """Fit the accurate tier's heads on the statements that the encoder was not shown.
 
-    Both opinions are such of statements not seen: the fast tier's levels come from cross-validation, its roles from
-    a classifier fitted on the others.
+    What they are fitted on is said of statements not seen: the encoder was kept from them, the fast tier's levels come
+    from cross-validation, its roles from a classifier fitted on the others.
     """
     kept = set(json.loads((encoder / "encoder.json").read_text())["kept_aside"])
     aside = statements["id"].isin(kept).to_numpy()
@@ -316,7 +326,7 @@ def _level_head(
     seed: int,
 ) -> tuple[Pipeline, dict[str, float]]:
     """Fit the head of the levels; its temperature and review threshold come from cross-validation."""
-    features = np.array([level_features(*pair) for pair in zip(fast, readings, strict=True)])
+    features = np.array([level_features(reading) for reading in readings])
     levels = np.array([CODE[level] for level in held["level"]])
     weights = _weights(held, levels, replace(params, balance=params.head_balance))
 

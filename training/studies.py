@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pandas as pd
+from joblib import Parallel, delayed
 
 from scoring.artifact import Model
 from training.dataset import apart
@@ -39,23 +40,24 @@ def cross_pool(
     fit, measure : callable
         Statements to a model; model and statements to metrics.
     say : callable
-        Told which pool it is at.
+        Told what is done.
 
     Returns
     -------
     dict of str to Metrics
         By pool, those of `LEAST` statements or more.
     """
-    out = {}
-    for pool, size in statements["pool"].value_counts().sort_index().items():
-        if pool == OWN or size < LEAST:
-            continue
-        say(f"training without {pool}")
+
+    def alone(pool: str) -> Metrics:
         inside = statements["pool"] == pool
         rest, held = (statements[rows].reset_index(drop=True) for rows in (~inside, inside))
         rest, _ = apart(rest, held)
-        out[str(pool)] = measure(fit(rest, None), held)
-    return out
+        return measure(fit(rest, None), held)
+
+    sizes = statements["pool"].value_counts().drop(OWN, errors="ignore").sort_index()
+    pools = [str(pool) for pool, size in sizes.items() if size >= LEAST]
+    say(f"training without {', '.join(pools)} in turn")
+    return dict(zip(pools, Parallel(n_jobs=-1)(map(delayed(alone), pools)), strict=True))
 
 
 def ablation(
@@ -82,21 +84,25 @@ def ablation(
     fit, measure : callable
         As of `cross_pool`.
     say : callable
-        Told which part it is at.
+        Told what is done.
 
     Returns
     -------
     dict of str to dict
         By name: ``what`` (str), ``rows`` (int) and ``dev`` (Metrics).
     """
-    out: dict[str, Any] = {}
-    for name, what, rows, labels in _parts(statements, soft, coders):
-        if len(rows) == 0 or rows["level"].nunique() < statements["level"].nunique():
-            continue
-        say(f"training on {what}")
+
+    def tried(what: str, rows: pd.DataFrame, labels: pd.DataFrame | None) -> dict[str, Any]:
         number = len(rows) + (0 if labels is None else len(labels))
-        out[name] = {"what": what, "rows": number, "dev": measure(fit(rows, labels), held)}
-    return out
+        return {"what": what, "rows": number, "dev": measure(fit(rows, labels), held)}
+
+    levels = statements["level"].nunique()
+    parts = [p for p in _parts(statements, soft, coders) if p[2]["level"].nunique() == levels]
+    say(f"training on {', '.join(what for _, what, *_ in parts)}")
+    found = Parallel(n_jobs=-1)(
+        delayed(tried)(what, rows, labels) for _, what, rows, labels in parts
+    )
+    return dict(zip((name for name, *_ in parts), found, strict=True))
 
 
 def _parts(

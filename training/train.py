@@ -161,7 +161,7 @@ def run(
         measured = train[real].reset_index(drop=True)
         metrics: dict[str, Any] = {"cv": evaluate(measured, out_of_fold.take(real), seed)}
         say("fitting on all of them")
-        model = fit_alone(train, params, seed, taught, encoder)
+        model = fit_alone(train, params, seed, taught, encoder, jobs=-1)
         model = replace(model, manifest=model.manifest | manifest)
         if held is not None:
             metrics["dev"] = evaluate(held, predict(model, held), seed)
@@ -286,6 +286,7 @@ def fit_alone(
     soft: pd.DataFrame | None = None,
     encoder: Path | None = None,
     folds: int = FOLDS,
+    jobs: int = 1,
 ) -> artifact.Model:
     """Fit as `training.pipeline.fit` does, on one thread of linear algebra.
 
@@ -293,7 +294,7 @@ def fit_alone(
     on shared cores the threads wait for each other: one is three to four times faster.
     """
     with threadpool_limits(limits=1):
-        return fit(statements, params, seed, soft=soft, encoder=encoder, folds=folds)
+        return fit(statements, params, seed, soft=soft, encoder=encoder, folds=folds, jobs=jobs)
 
 
 def describe(statements: pd.DataFrame) -> dict[str, Any]:

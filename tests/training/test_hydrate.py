@@ -24,6 +24,7 @@ from training.hydrate import (
     write,
 )
 
+BASE_RATES = CORPUS / "base_rates" / "labels.jsonl"
 PAGE = CORPUS.parents[1] / "docs" / "corpus.md"
 FEEDS = "feeds/captured_2021_news"
 
@@ -206,13 +207,19 @@ def held_out():
     return labels([CORPUS / HELD_OUT])
 
 
-def test_the_labels_are_valid_and_carry_no_text(real, held_out):
+@pytest.fixture(scope="module")
+def base_rates():
+    return labels([BASE_RATES])
+
+
+def test_the_labels_are_valid_and_carry_no_text(real, held_out, base_rates):
     """Reading checks levels, codes, ids and repetitions."""
-    assert len(real) > 19_000
+    assert len(real) > 18_000
     assert len(held_out) > 800
-    assert not set(real["id"]) & set(held_out["id"])
-    assert set(real["coder"]) == {"gold", "team"}
-    for path in (CORPUS / "real.jsonl", CORPUS / HELD_OUT / "dev.jsonl"):
+    assert len(base_rates) > 3_000
+    assert not pd.concat([real, held_out, base_rates])["id"].duplicated().any()
+    assert set(real["coder"]) == set(base_rates["coder"]) == {"gold", "team"}
+    for path in (CORPUS / "real.jsonl", CORPUS / HELD_OUT / "dev.jsonl", BASE_RATES):
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         assert {tuple(row) for row in rows} == {tuple(label(""))}
         assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
@@ -225,9 +232,9 @@ def test_our_own_statements_are_read_without_hydration(real):
     assert len(unhydrated([CORPUS])) == len(real)
 
 
-def test_every_pool_has_a_source_and_every_source_a_pool(real, held_out):
+def test_every_pool_has_a_source_and_every_source_a_pool(real, held_out, base_rates):
     assert set(sources()) == set(real["pool"])
-    assert set(held_out["pool"]) <= set(sources())
+    assert {*held_out["pool"], *base_rates["pool"]} <= set(sources())
     for source in sources().values():
         assert all(vars(source).values())
         assert re.match(r"https?://[\w.-]+", source.where)
@@ -243,18 +250,19 @@ def test_sources_that_are_not_as_they_should_be_are_errors(tmp_path, content):
         sources(tmp_path)
 
 
-def test_the_page_gives_the_numbers_of_the_corpus(real, held_out):
+def test_the_page_gives_the_numbers_of_the_corpus(real, held_out, base_rates):
     page = PAGE.read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `?(\w+)`? \|(.+)\|$", page, re.MULTILINE))
-    counts = {"all": (len(real), len(held_out))} | {
-        pool: (int((real["pool"] == pool).sum()), int((held_out["pool"] == pool).sum()))
-        for pool in sources()
+    parts = (real, held_out, base_rates)
+    counts = {"all": [len(part) for part in parts]} | {
+        pool: [int((part["pool"] == pool).sum()) for part in parts] for pool in sources()
     }
     for pool, numbers in counts.items():
-        found = [int(cell.replace(",", "").strip() or 0) for cell in rows[pool].split("|")[-2:]]
-        assert tuple(found) == numbers, pool
-    for coder, number in real["coder"].value_counts().items():
-        assert f"{number:,} `{coder}`" in page
+        found = [int(cell.replace(",", "").strip() or 0) for cell in rows[pool].split("|")[-3:]]
+        assert found == numbers, pool
+    for part in (real, base_rates):
+        for coder, number in part["coder"].value_counts().items():
+            assert f"{number:,} `{coder}`" in page
     assert f"{(real['stratum'] == 'random').sum():,} `random`" in page
 
 
@@ -270,16 +278,17 @@ def test_the_pages_give_the_numbers_of_our_own_statements():
     assert [said for said in counts if said not in page] == []
 
 
-def test_the_readme_gives_the_numbers_of_the_corpus(real):
+def test_the_readme_gives_the_numbers_of_the_corpus(real, base_rates):
     page = " ".join((PAGE.parents[1] / "README.md").read_text(encoding="utf-8").split())
     assert f"labels of {len(real):,} real statements" in page
+    assert f"{len(base_rates):,} more to measure base rates on" in page
     assert f"{len(read([CORPUS])):,} statements of our own" in page
 
 
 @pytest.fixture(scope="module")
-def found(gold, real, held_out):
+def found(gold, real, held_out, base_rates):
     """What is found of all labels in each folder of real texts."""
-    every = pd.concat([real, held_out], ignore_index=True)
+    every = pd.concat([real, held_out, base_rates], ignore_index=True)
     parts = {}
     for name in ("news", "plover", FEEDS, "gold"):
         if not (gold.parent / name).is_dir():
@@ -292,13 +301,15 @@ def found(gold, real, held_out):
     return parts
 
 
-def test_the_texts_of_all_labels_are_found_here(found, real, held_out, tmp_path):
+def test_the_texts_of_all_labels_are_found_here(found, real, held_out, base_rates, tmp_path):
     together = pd.concat(found.values()).drop_duplicates("id")
-    assert set(together["id"]) == {*real["id"], *held_out["id"]}
+    parts = (real, held_out, base_rates)
+    assert set(together["id"]) == set(pd.concat(parts)["id"])
     out = tmp_path / "hydrated.jsonl"
     write({out: together})
-    statements = read([out, CORPUS / "real.jsonl", CORPUS / HELD_OUT])  # and the labels agree
-    train, held = (statements[statements["id"].isin(part["id"])] for part in (real, held_out))
+    files = [out, CORPUS / "real.jsonl", CORPUS / HELD_OUT, BASE_RATES]
+    statements = read(files)  # and the labels agree
+    train, held, kept = (statements[statements["id"].isin(part["id"])] for part in parts)
     near = near_duplicates(train, held)
     counts = f"{near['train'].nunique()} of `gold` do, near {near['held'].nunique()} of them"
     page = " ".join(PAGE.read_text(encoding="utf-8").split())
@@ -306,6 +317,9 @@ def test_the_texts_of_all_labels_are_found_here(found, real, held_out, tmp_path)
     ours = near_duplicates(read([CORPUS]), held)["train"].nunique()
     assert f"and {ours} of our own" in page
     assert set(real[real["id"].isin(near["train"])]["coder"]) == {"gold"}
+    near = near_duplicates(train, kept)
+    counts = f"{near['train'].nunique()} statements to train on come near {near['held'].nunique()}"
+    assert f"{counts} of the {len(kept):,}" in page
 
 
 def test_the_page_shows_what_the_command_finds(found, real):
