@@ -36,7 +36,7 @@ format: $(DEV) ## Format the code and mend what can be mended by itself
 train: $(DEV) ## Train a model on GOLD (../shared/gold) into models/, logged to MLflow
 	$(BIN)/tension-train run --data $(GOLD)/train.jsonl --data training/corpus --dev $(GOLD)/dev.jsonl
 
-bench: $(RUN) ## Measure speed, start-up and memory (some minutes)
+bench: $(DEV) ## Measure speed, start-up and memory (some minutes)
 	$(BIN)/python tests/bench.py $(BENCH)
 
 clean: ## Remove the environment, caches and build leftovers (not models, not mlflow.db)

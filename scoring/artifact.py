@@ -53,13 +53,16 @@ class Heads:
     roles : sklearn.pipeline.Pipeline
         `scoring.tiers.role_features` in, probability of being a dyad out.
     encoder, tokenizer : Path
-        Files of the encoder.
+        Files of the encoder; `encoder_files` reads them, once the accurate tier is asked for.
+    expected : dict, optional
+        Of a model that was loaded: ``bytes`` and ``sha256`` of each file by name.
     """
 
     level: Any
     roles: Any
     encoder: Path
     tokenizer: Path
+    expected: dict[str, dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,7 @@ def save(model: Model, folder: Path) -> Path:
             "accurate_level": model.accurate.level,
             "accurate_roles": model.accurate.roles,
         }
-        for name, path in _encoder_files(model.accurate):
-            part = path.read_bytes()
+        for name, part in encoder_files(model.accurate).items():
             encoder[name] = {"sha256": hashlib.sha256(part).hexdigest(), "bytes": len(part)}
             _write(folder / name, part)
     content = skops.io.dumps(pipelines, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
@@ -159,8 +161,28 @@ def save(model: Model, folder: Path) -> Path:
     return folder
 
 
-def _encoder_files(heads: Heads) -> list[tuple[str, Path]]:
-    return [(ENCODER_FILE, heads.encoder), (TOKENIZER_FILE, heads.tokenizer)]
+def encoder_files(heads: Heads) -> dict[str, bytes]:
+    """Read the files of an encoder; what is returned is what was checked.
+
+    Parameters
+    ----------
+    heads : Heads
+        Of a model that was loaded, or freshly fitted.
+
+    Returns
+    -------
+    dict of str to bytes
+        `ENCODER_FILE` and `TOKENIZER_FILE`.
+
+    Raises
+    ------
+    ArtifactMissing, ArtifactTruncated, ArtifactTampered
+        If a file is not the one that the manifest names.
+    """
+    paths = {ENCODER_FILE: heads.encoder, TOKENIZER_FILE: heads.tokenizer}
+    if heads.expected is None:
+        return {name: _needed(path).read_bytes() for name, path in paths.items()}
+    return {name: _checked_content(path, heads.expected[name]) for name, path in paths.items()}
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -190,8 +212,6 @@ def load(folder: Path) -> Model:
     """
     manifest = _manifest(folder)
     content = _checked_content(folder / MODEL_FILE, manifest)
-    for name, expected in manifest.get("encoder", {}).items():
-        _checked_content(folder / name, expected)
     _check_versions(folder, manifest)
     try:
         unknown = set(skops.io.get_untrusted_types(data=content))
@@ -215,7 +235,8 @@ def _heads(folder: Path, manifest: dict[str, Any], pipelines: dict[str, Any]) ->
     if "encoder" not in manifest:
         return None
     level, roles = pipelines["accurate_level"], pipelines["accurate_roles"]
-    return Heads(level, roles, folder / ENCODER_FILE, folder / TOKENIZER_FILE)
+    files = (folder / ENCODER_FILE, folder / TOKENIZER_FILE)
+    return Heads(level, roles, *files, expected=manifest["encoder"])
 
 
 def _needed(path: Path) -> Path:
@@ -233,13 +254,14 @@ def _manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         manifest["sha256"], manifest["codebook"], manifest["version"], manifest["features"]
-        int(manifest["bytes"]), manifest["libraries"].items()
+        manifest["bytes"] = int(manifest["bytes"])
+        manifest["libraries"].items()
         float(manifest["review_below"]), float(manifest["dyad_at_least"])
         if "encoder" in manifest:
             accurate, parts = manifest["accurate"], manifest["encoder"]
             float(accurate["review_below"]), float(accurate["doubt_below"])
             for name in (ENCODER_FILE, TOKENIZER_FILE):
-                int(parts[name]["bytes"]), parts[name]["sha256"]
+                parts[name] = {"bytes": int(parts[name]["bytes"]), "sha256": parts[name]["sha256"]}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactTampered(
             f"{path}: expected the manifest of a model, found {error!r}. Get the model folder again."

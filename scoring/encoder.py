@@ -1,14 +1,12 @@
 """The encoder of the accurate tier: a sentence with its actors marked in, what it says and who takes which part out.
 
-It reads one sentence at a time. The int8 kernels scale the activations over whatever stands together in a batch, so
-that among others a sentence would get another score than alone.
+It reads one sentence at a time: in a batch of several, rounding would make a sentence's score depend on the others.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -32,7 +30,7 @@ _NORMAL: Final = (
 )
 """What only the form of an actor's name decides, and how it is undone (as `scoring.features.words` does)."""
 
-_BRACKETS: Final = str.maketrans("[]", "()")  # else a feed could write marks of its own
+_BRACKETS: Final = str.maketrans("[]<>", "()()")  # else a feed could write marks, or control tokens
 
 
 class Reading(NamedTuple):
@@ -89,16 +87,16 @@ class Encoder:
 
     Parameters
     ----------
-    model, tokenizer : Path
-        Files of a model folder.
+    model, tokenizer : bytes
+        What the files hold (`scoring.artifact.encoder_files`).
 
     Raises
     ------
     TierMissing
-        If the libraries that run it are not installed.
+        If the libraries that run it are not installed, or cannot run this one.
     """
 
-    def __init__(self, model: Path, tokenizer: Path) -> None:
+    def __init__(self, model: bytes, tokenizer: bytes) -> None:
         try:
             import onnxruntime
             import tokenizers
@@ -110,10 +108,17 @@ class Encoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # --jobs is for the cores
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            str(model), options, providers=["CPUExecutionProvider"]
-        )
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer))
+        try:  # neither library has one class of errors
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"]
+            )
+            self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer.decode())
+        except Exception as error:
+            raise TierMissing(
+                f"tier accurate: expected an encoder that onnxruntime {onnxruntime.__version__} and tokenizers "
+                f"{tokenizers.__version__} can run, found: {error}. "
+                "Install the extra 'encoder' again, or use --tier fast."
+            ) from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MOST_TOKENS)
         self._first = self._tokenizer.token_to_id(MARKS[0])

@@ -192,7 +192,7 @@ def _article(
     whole = "title" not in record and "text" not in record
     if whole and _STATEMENT not in record:
         found = ", ".join(map(str, list(record)[:12])) or "none"
-        problem = f"expected the key title or text, found the keys {found}."
+        problem = f"expected the key title, text or sentence, found the keys {found}."
         raise InputError(name, problem, "Rename the key of the text.", line)
     body = _STATEMENT if whole else "text"
     title, text = (_string(record, key, name, line) for key in ("title", body))
@@ -356,9 +356,12 @@ def _read_csv(
         first = text.readline(MOST_LINE)
         delimiter = max("\t,;|", key=first.count)
         header = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
-        columns = [cell.lower() if cell.lower() in _KEYS else cell for cell in header]
+        columns = [
+            cell.lower() if cell.lower() in (*_KEYS, _STATEMENT) else cell for cell in header
+        ]
         if not _TEXTS & set(columns):
-            problem = f"expected a column title or text, found {', '.join(header[:12])}."
+            found = ", ".join(header[:12])
+            problem = f"expected a column title, text or sentence, found {found}."
             raise InputError(name, problem, "Rename the column.", 1)
         lines = _lines(text.readline, ("\n", "\r"), name, on_problem, start=2)
         for line, row in _rows((line for _, line in lines), delimiter, name, on_problem):
@@ -423,7 +426,8 @@ def _parquet_records(file: Any, name: str, keep: Sequence[str]) -> Iterator[dict
     table = pq.ParquetFile(file)
     names = set(table.schema_arrow.names)
     if not _TEXTS & names:
-        problem = f"expected a column title or text, found {', '.join(sorted(names)[:12])}."
+        found = ", ".join(sorted(names)[:12])
+        problem = f"expected a column title, text or sentence, found {found}."
         raise InputError(name, problem, "Rename the column.")
     wanted = [key for key in dict.fromkeys((*_KEYS, _STATEMENT, *keep)) if key in names]
     for batch in table.iter_batches(batch_size=1024, columns=wanted):

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scoring.artifact import Model
+from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, Model, encoder_files
 from scoring.clauses import Clause
 from scoring.dyads import Candidate
 from scoring.encoder import Encoder, Reading
@@ -104,7 +104,8 @@ class Accurate:
             )
         self._fast = Fast(model)
         self._heads = model.accurate
-        self._encoder = Encoder(model.accurate.encoder, model.accurate.tokenizer)
+        files = encoder_files(model.accurate)
+        self._encoder = Encoder(files[ENCODER_FILE], files[TOKENIZER_FILE])
         self.review_below = float(model.manifest["accurate"]["review_below"])
         self._doubt_below = float(model.manifest["accurate"]["doubt_below"])
         self._read = lru_cache(_KEPT)(self._encoder.read)

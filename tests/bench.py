@@ -82,9 +82,11 @@ def run(*command: str) -> Used:
     return Used(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit, text)
 
 
-def score(news: Path, out: Path, jobs: int, tier: str = "fast") -> Used:
+def score(news: Path, out: Path, jobs: int, tier: str = "fast", model: Path | None = None) -> Used:
     """Score news the whole way: read, split, actors, level, dyads, every sentence to Parquet."""
-    options = ("--all", "--jobs", str(jobs), "--tier", tier)
+    options = ["--all", "--jobs", str(jobs), "--tier", tier]
+    if model is not None:
+        options += ["--model", str(model)]
     return run(*TENSION, "score", str(news), "-o", str(out), *options)
 
 
@@ -146,8 +148,10 @@ def whole_way(folder: Path, repeats: int) -> list[Figure]:
     ]
 
 
-def tiers(folder: Path, repeats: int) -> dict[str, Any]:
+def tiers(folder: Path, repeats: int, model: Path | None) -> dict[str, Any]:
     """Measure what the accurate tier costs on whole articles, beside the fast tier on the same ones.
+
+    The model is that of a folder, or the shipped one.
 
     Seconds are of CPU, and those of a start without any sentence are taken off: a few articles are
     enough to see the rest.
@@ -161,8 +165,9 @@ def tiers(folder: Path, repeats: int) -> dict[str, Any]:
     start: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(repeats):
         for name in names:  # in turn: what slows the machine slows both
-            used[name].append(score(news, out, 1, name))
-            start[name].append(score(nothing, folder / "start.parquet", 1, name).cpu)
+            used[name].append(score(news, out, 1, name, model))
+            begun = score(nothing, folder / "start.parquet", 1, name, model)
+            start[name].append(begun.cpu)
     seconds = {name: median(u.cpu for u in used[name]) - median(start[name]) for name in names}
     sentences = sentences_of(used["fast"][0])
     return {
@@ -174,30 +179,21 @@ def tiers(folder: Path, repeats: int) -> dict[str, Any]:
     }
 
 
-def asked() -> dict[str, Any]:
-    """Count the sentences of the same news that reach the encoder."""
+def asked(folder: Path | None) -> dict[str, Any]:
+    """Count the sentences of the same news that reach the encoder of a model, or of the shipped one."""
     from scoring.actors import find_mentions
     from scoring.artifact import ENCODER_FILE, load, shipped_folder
     from scoring.clauses import Clause
     from scoring.tiers import Fast
 
-    model = load(shipped_folder())
+    folder = folder or shipped_folder()
+    model = load(folder)
     sentences = [Clause(0, text, find_mentions(text)) for text in news_sentences()]
     likeliest = Fast(model).levels(sentences).max(axis=1)
     return {
         "share_encoded": float((likeliest < model.manifest["accurate"]["doubt_below"]).mean()),
-        "encoder_bytes": (shipped_folder() / ENCODER_FILE).stat().st_size,
+        "encoder_bytes": (folder / ENCODER_FILE).stat().st_size,
     }
-
-
-def put_cost(folder: Path, cost: dict[str, Any]) -> None:
-    """Put the figures of the tiers into a model's metrics and render its card again."""
-    from training import card
-
-    metrics = card.read_metrics(folder) | {"cost": cost}
-    text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
-    (folder / card.METRICS_FILE).write_text(text, encoding="utf-8")
-    card.write(folder)
 
 
 def speed(sentences: int, runs: Sequence[Used]) -> list[float]:
@@ -313,7 +309,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure speed, start-up and memory.")
     parser.add_argument("--json", action="store_true", help="all values as JSON")
     parser.add_argument("--tiers", action="store_true", help="only what the accurate tier costs")
-    parser.add_argument("--into", type=Path, help="with --tiers: folder of the model, for its card")
+    parser.add_argument("--into", type=Path, help="with --tiers: model to measure, and its card")
     parser.add_argument("--repeats", type=int, default=3, help="of every measurement; default 3")
     arguments = parser.parse_args()
     for path in (NEWS, GOLD):
@@ -324,10 +320,12 @@ def main() -> None:
     sys.path[0] = str(ROOT)  # the folder of this file holds a `scoring` of its own, with tests
     if arguments.tiers:
         with tempfile.TemporaryDirectory() as folder:
-            cost = tiers(Path(folder), arguments.repeats) | asked()
+            cost = tiers(Path(folder), arguments.repeats, arguments.into) | asked(arguments.into)
         print(json.dumps(cost, indent=1))
         if arguments.into is not None:
-            put_cost(arguments.into, cost)
+            from training import card
+
+            card.put(arguments.into, cost=cost)
         return
     with tempfile.TemporaryDirectory() as folder:
         figures = start_up(3 * arguments.repeats)

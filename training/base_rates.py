@@ -402,16 +402,13 @@ def add(folder: Path, tier: str, figures: Mapping[str, Any]) -> Path:
     UsageError
         If there is no such tier.
     scoring.errors.ArtifactMissing, scoring.errors.ArtifactTampered, scoring.errors.OutputError
-        As `training.card.write`.
+        As `training.card.put`.
     """
     if tier not in TIERS:
         raise UsageError(f"expected a tier ({', '.join(TIERS)}), found {tier!r}. Name one.")
-    metrics = card.read_metrics(folder)
-    measured = metrics.get("base_rates", {}) | {tier: dict(figures)}
-    metrics["base_rates"] = {name: measured[name] for name in TIERS if name in measured}
-    with whole_file(folder / card.METRICS_FILE) as file:
-        file.write((json.dumps(metrics, indent=1, allow_nan=False) + "\n").encode())
-    return card.write(folder)
+    measured = card.read_metrics(folder).get("base_rates", {}) | {tier: dict(figures)}
+    in_order = {name: measured[name] for name in TIERS if name in measured}
+    return card.put(folder, base_rates=in_order)
 
 
 def _measured(

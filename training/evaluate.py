@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline, make_union
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 
@@ -419,6 +418,9 @@ def vader_baseline(train: pd.DataFrame, texts: Iterable[str]) -> Predictions:
     Predictions
         Levels only.
     """
+    # Not at the top: who only measures, or renders a card, may lack it (it is of the extra `train`).
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
     analyzer = SentimentIntensityAnalyzer()
 
     def compound(statements: Iterable[str]) -> Array:

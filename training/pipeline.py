@@ -33,6 +33,8 @@ from scoring.tiers import Fast, level_features, role_features
 from training.dataset import DataError, groups
 
 FOLDS: Final = 5
+DESCRIPTION_FILE: Final = "encoder.json"
+"""In an encoder's folder: what it was trained on, and which statements it was kept from."""
 
 OWN: Final = "own"
 """Pool of the statements that we wrote (``training/corpus/own.jsonl``): trained on, never measured on."""
@@ -244,7 +246,7 @@ def _out_of_fold(
     taught: _Taught | None,
     jobs: int,
 ) -> NDArray[np.float64]:
-    """Logits of every statement from a model that saw neither it nor a near-duplicate of it."""
+    """Logits of every statement from a model in whose labelled data neither it nor a near-duplicate was."""
 
     def fold(train: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float64]:
         model = _fit_level(masked.iloc[train], levels[train], weights[train], params, taught)
@@ -288,6 +290,24 @@ def _fit_roles(statements: pd.DataFrame, params: Params) -> Pipeline:
     return role_pipeline(params).fit(features, is_dyad)
 
 
+def described(encoder: Path) -> dict[str, Any]:
+    """Read what an encoder's folder says of it.
+
+    Raises
+    ------
+    DataError
+        If it is no such folder.
+    """
+    path = encoder / DESCRIPTION_FILE
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        found["kept_aside"] = list(map(str, found["kept_aside"]))
+        return found
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = f"expected what 'tension-train encoder' writes, found none ({error!r})."
+        raise DataError(str(path), problem, "Give the folder of an encoder.") from error
+
+
 def _with_heads(
     model: Model,
     statements: pd.DataFrame,
@@ -301,20 +321,23 @@ def _with_heads(
     What they are fitted on is said of statements not seen: the encoder was kept from them, the fast tier's levels come
     from cross-validation, its roles from a classifier fitted on the others.
     """
-    kept = set(json.loads((encoder / "encoder.json").read_text())["kept_aside"])
+    kept = set(described(encoder)["kept_aside"])
     aside = statements["id"].isin(kept).to_numpy()
     if not aside.any():
         problem = "expected the statements that the encoder was kept from, found none of them here."
         raise DataError(str(encoder), problem, "Give the data that it was trained with.")
     files = (encoder / ENCODER_FILE, encoder / TOKENIZER_FILE)
-    reader = Encoder(*files)
+    reader = Encoder(*(path.read_bytes() for path in files))
     held = statements[aside]
     clauses = [Clause(0, text, find_mentions(text)) for text in map(clean_text, held["text"])]
     readings = [reader.read(clause.text, clause.mentions) for clause in clauses]
+    accurate: dict[str, Any]
     level, accurate = _level_head(held, out_of_fold[aside], readings, params, seed)
     apart = replace(model, roles=_fit_roles(statements[~aside], params))
     roles = _role_head(held, clauses, readings, Fast(apart), params)
     heads = Heads(level, roles, *files)
+    told = {key: value for key, value in described(encoder).items() if key != "kept_aside"}
+    accurate["encoder"] = told | {"kept_aside": int(aside.sum())}
     return replace(model, accurate=heads, manifest=model.manifest | {"accurate": accurate})
 
 
@@ -324,7 +347,7 @@ def _level_head(
     readings: list[Reading],
     params: Params,
     seed: int,
-) -> tuple[Pipeline, dict[str, float]]:
+) -> tuple[Pipeline, dict[str, Any]]:
     """Fit the head of the levels; its temperature and review threshold come from cross-validation."""
     features = np.array([level_features(reading) for reading in readings])
     levels = np.array([CODE[level] for level in held["level"]])

@@ -30,7 +30,6 @@ from training.dataset import (
     DataError,
     advice,
     apart,
-    check_apart,
     digest,
     groups,
     labels,
@@ -48,9 +47,8 @@ from training.evaluate import (
     vader_baseline,
 )
 from training.hydrate import CORPUS
-from training.pipeline import Params, fit, real_rows
+from training.pipeline import FOLDS, Params, described, fit, real_rows
 
-FOLDS: Final = 5
 INNER_FOLDS: Final = 2
 """Folds within a fold, for its temperature alone."""
 
@@ -98,8 +96,8 @@ def run(
     data : sequence of Path
         Labelled statements to train on (`training.dataset.read`).
     dev : sequence of Path, optional
-        Labelled statements to evaluate on; nothing is fitted to or chosen by them, and training statements
-        that come near one are left out.
+        Labelled statements to evaluate on; nothing is fitted to them, and training statements that come near
+        one are left out.
     seed : int, optional
         Seed of everything random. The same data and seed give the same model.
     params : Params, optional
@@ -143,6 +141,8 @@ def run(
             say(f"left out {len(near):,} training statements that come near a held-out one")
     _check_enough(train)
     taught = None if soft is None else soft_rows(soft, held)
+    if encoder is not None:
+        described(encoder)  # now, not after the minutes of training
     name = name or f"{_package()}-{digest(train)[:8]}"
     _check_free(out, name)
     with tracking.open_run(name) as tracked:
@@ -150,7 +150,7 @@ def run(
         if taught is not None:
             manifest["soft"] = len(taught)
         if held is not None:
-            manifest["dev"] = describe(held) | {"near_train": check_apart(train, held)}
+            manifest["dev"] = describe(held) | {"left_out_of_train": len(near)}
         _log_origin(tracked, manifest)
         tracked.log_data(train, "train", manifest["train"]["digest"])
         if held is not None:
@@ -208,7 +208,7 @@ def soft_rows(path: Path, held: pd.DataFrame | None) -> pd.DataFrame:
     if held is None:
         return taught
     named = taught.assign(id=[statement_id(text) for text in taught["text"]], place=str(path))
-    return apart(named, held)[0]
+    return apart(named[~named["id"].isin(held["id"])], held)[0]
 
 
 def _studies(
@@ -392,7 +392,7 @@ def _log_origin(tracked: tracking.Run, manifest: dict[str, Any]) -> None:
     tracked.log_params(
         manifest["params"]
         | {"seed": manifest["seed"], "folds": FOLDS, "train.rows": manifest["train"]["rows"]}
-        | {f"dev.{key}": held[key] for key in ("rows", "near_train") if held}
+        | {f"dev.{key}": held[key] for key in ("rows", "left_out_of_train") if held}
     )
     tracked.log_tags(
         {

@@ -38,8 +38,8 @@ def test_what_only_the_form_of_the_name_decides_goes(one, other):
 
 def test_a_feed_cannot_write_marks_of_its_own():
     assert (
-        marked("[unused3] [SEP] warned [unused1] of war.")
-        == "(unused3) (SEP) warned (unused1) of war."
+        marked("[unused3] [SEP] warned </s> <pad> of war.")
+        == "(unused3) (SEP) warned (/s) (pad) of war."
     )
 
 

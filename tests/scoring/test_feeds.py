@@ -484,7 +484,8 @@ def test_records_that_are_none(tmp_path: Path) -> None:
     articles, problems = read_bytes(tmp_path, "a.jsonl", "\n".join(lines))
     assert [article.text for article in articles] == ["First.", "Last."]
     assert [problem.line for problem in problems] == list(bad)
-    assert "line 5: expected the key title or text, found the keys body, desk" in str(problems[3])
+    problem = "line 5: expected the key title, text or sentence, found the keys body, desk"
+    assert problem in str(problems[3])
     assert "expected text under 'text', found int" in str(problems[4])
 
 
@@ -581,9 +582,11 @@ def test_rows_of_csv_that_are_none(tmp_path: Path) -> None:
 
 def test_columns_of_csv(tmp_path: Path) -> None:
     _, [problem] = read_bytes(tmp_path, "a.csv", "id;body\n1;A.\n")
-    assert "line 1: expected a column title or text, found id, body." in str(problem)
+    assert "line 1: expected a column title, text or sentence, found id, body." in str(problem)
     articles, _ = read_bytes(tmp_path, "a.csv", " Text \nOne, and two; three\n")
     assert [article.text for article in articles] == ["One, and two; three"]
+    [article], _ = read_bytes(tmp_path, "a.csv", "ID,Sentence\n1,One. Two.\n")
+    assert (article.text, article.whole) == ("One. Two.", True)
 
 
 def test_nul_bytes_further_on(tmp_path: Path) -> None:

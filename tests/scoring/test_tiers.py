@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load, shipped_folder
+from scoring.encoder import Encoder
 from scoring.errors import (
     ArtifactMissing,
     ArtifactTampered,
@@ -118,10 +119,16 @@ def test_the_encoder_is_checked_before_it_is_loaded(folder, name):
     middle = len(whole) // 2
     (folder / name).write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
     with pytest.raises(ArtifactTampered, match=f"{name}: expected SHA-256"):
-        load(folder)
+        load_scorer(folder, tier="accurate")
     (folder / name).write_bytes(whole[:-1])
     with pytest.raises(ArtifactTruncated, match=name):
-        load(folder)
+        load_scorer(folder, tier="accurate")
     (folder / name).unlink()
     with pytest.raises(ArtifactMissing, match=name):
-        load(folder)
+        load_scorer(folder, tier="accurate")
+    assert load_scorer(folder).score("Peru protested to Chile.")["level"].notna().all()
+
+
+def test_an_encoder_that_cannot_be_run():
+    with pytest.raises(TierMissing, match="expected an encoder that onnxruntime"):
+        Encoder(b"no encoder", b"{}")

@@ -30,7 +30,7 @@ def whole(folder):
     metrics["baselines"]["vader"] = metrics["baselines"]["keywords"] | {"macro_f1": 0.123}
     metrics["cross_pool"] = {"agency": dev | {"macro_f1": 0.444}}
     metrics["ablation"] = {
-        "own only": {"what": "our own", "rows": 1866, "cv": {"macro_f1": 0.321}},
+        "own only": {"what": "our own", "rows": 1866, "dev": {"macro_f1": 0.321}},
         "all": {"what": "all|of it", "rows": 9000, "dev": dev},
     }
     metrics["behaviour"] = {"fast": {"ultimatum_added": 0.9}, "accurate": {"negated": 1.0}}
@@ -174,12 +174,13 @@ def test_parts_that_a_model_may_have_are_rendered(whole, folder):
     assert cross[1].startswith("0.444")
     assert cross[-1].startswith(f"{whole['cv']['pool.agency.macro_f1']:.3f}")
     ablation = section(text, "## What the parts of the training data give")
-    assert cells(ablation, "own only") == ["our own", "1,866", "–", "–", "–", "0.321"]
+    assert cells(ablation, "own only") == ["our own", "1,866", "0.321", "–", "–"]
     assert cells(ablation, "all")[:2] == [r"all\|of it", "9,000"]
     behaviour = section(text, "## Behaviour")
     assert cells(behaviour, "ultimatum added") == ["0.900", "–"]
     assert cells(behaviour, "negated") == ["–", "1.000"]
     cost = section(text, "## Cost")
+    assert "CPU time of one process" in cost
     assert cells(cost, "share encoded") == ["0.312"]
     assert cells(cost, "sentences per second, fast") == ["5,432"]
     assert cells(cost, "sentences per second, accurate") == ["87.7"]
@@ -199,6 +200,18 @@ def test_base_rates_are_given_by_tier_and_publisher(whole, folder):
     assert "1,234 statements that were labelled before are left out" in text
     named = {line.split("|")[1].strip() for line in by_publisher.splitlines() if "| fast |" in line}
     assert named == {"R. Gazette", "a.threat", "all"}
+
+
+def test_a_part_that_is_put_in_replaces_what_was_there(whole, folder):
+    assert card.put(folder, cost={"share_encoded": 0.25}) == folder / "card.md"
+    assert card.read_metrics(folder) == whole | {"cost": {"share_encoded": 0.25}}
+    text = (folder / "card.md").read_text(encoding="utf-8")
+    assert text == card.render(folder)
+    assert cells(section(text, "## Cost"), "share encoded") == ["0.25"]
+    before = (folder / "metrics.json").read_bytes()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        card.put(folder, cost={"share_encoded": float("nan")})
+    assert (folder / "metrics.json").read_bytes() == before
 
 
 def test_tables_are_whole(folder, whole):

@@ -63,7 +63,7 @@ def test_an_encoder_learns_the_levels_and_the_parts(taught, statements):
     from scoring.encoder import Encoder
     from scoring.levels import CODE
 
-    reader = Encoder(taught / ENCODER_FILE, taught / TOKENIZER_FILE)
+    reader = Encoder(*((taught / name).read_bytes() for name in (ENCODER_FILE, TOKENIZER_FILE)))
     readings = [reader.read(text, find_mentions(text)) for text in statements["text"]]
     level = np.array([reading.level.argmax() for reading in readings])
     assert (level == statements["level"].map(CODE)).mean() > 0.6

@@ -84,7 +84,7 @@ def test_hydrate_goes_on_after_a_bad_file_and_says_so(corpus, capsys, tmp_path):
     out, err = capsys.readouterr()
     assert out == "hydrated.jsonl\n"
     lines = [line for line in err.splitlines() if line.startswith("tension-train: ")]
-    assert "0.jsonl, line 1: expected the key title or text" in lines[0]
+    assert "0.jsonl, line 1: expected the key title, text or sentence" in lines[0]
     assert lines[1].endswith("0.jsonl: 2 more problems.")
     assert len(lines) == 2
 
