@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -652,4 +651,9 @@ def export(net: Any, path: Path) -> None:
         onnx.save(quantizer.model.model, blocks)
         words = {"op_types_to_quantize": ["Gather"], "weight_type": QuantType.QInt8}
         quantize_dynamic(str(blocks), str(small), **words)
-        shutil.move(small, path)
+        made = onnx.load(small)
+        graph = made.graph
+        for part in (made, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+            part.ClearField("doc_string")  # and below: they tell where on this machine the code is
+            part.ClearField("metadata_props")
+        onnx.save(made, path)
