@@ -133,7 +133,7 @@ class Accurate:
 def level_features(reading: Reading) -> Floats:
     """Make the features of the levels' head.
 
-    The fast tier's own opinion is not among them: beside the encoder's it told the head nothing more.
+    The fast tier's own opinion is not among them: it has spoken where it was sure.
 
     Parameters
     ----------
