@@ -53,5 +53,5 @@ $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEV): $(RUN)
-	$(PIP) --editable '.[encoder,train,dev]'
+	$(PIP) --editable '.[encoder,train,spark,notebooks,dev]'
 	@touch $@

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from scoring.errors import InputError, TensionError, UsageError
+from training.commands import Data, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Data = Annotated[
-    list[Path],
-    typer.Option("--data", help="Labelled statements: JSONL file or folder; repeatable."),
-]
 
 
 def main() -> NoReturn:
@@ -61,21 +57,17 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return int(app(list(arguments), prog_name="tension-train", standalone_mode=False) or 0)
     except UsageError as error:
-        _say(str(error))
+        say(str(error))
         return 2
     except typer.TyperException as error:
-        _say(f"{error.format_message()} See 'tension-train --help'.")
+        say(f"{error.format_message()} See 'tension-train --help'.")
         return error.exit_code
     except TensionError as error:
-        _say(str(error))
+        say(str(error))
         return 1
     except KeyboardInterrupt:
-        _say("interrupted; nothing was saved.")
+        say("interrupted; nothing was saved.")
         return 130
-
-
-def _say(message: str) -> None:
-    typer.echo(f"tension-train: {' '.join(message.split())}", err=True)
 
 
 @app.command("run")
@@ -121,12 +113,12 @@ def run_(
         soft=soft,
         encoder=encoder,
         study=study,
-        say=_say,
+        say=say,
     )
     for part in ("cv", "dev", "dev.accurate"):
         if part in outcome.metrics:
             _show(part, outcome.metrics[part])
-    _say(f"MLflow run {outcome.model.manifest['mlflow_run']}")
+    say(f"MLflow run {outcome.model.manifest['mlflow_run']}")
     if outcome.folder is not None:
         typer.echo(outcome.folder)
 
@@ -179,9 +171,7 @@ def encoder(
         statements, _ = apart(statements, read(held_out))
     params = EncoderParams(epochs=epochs, rate=rate, seed=seed)
     rows = None if soft is None else soft_rows(soft, read(held_out) if held_out else None)
-    made = teach(
-        statements, out, params, soft_rows=rows, base=base, vocabulary=vocabulary, say=_say
-    )
+    made = teach(statements, out, params, soft_rows=rows, base=base, vocabulary=vocabulary, say=say)
     typer.echo(made)
 
 
@@ -203,8 +193,8 @@ def soft_labels_(
 
     net, tokens = open_teacher(teacher, base)
     texts = choose(tables, most, seed)
-    _say(f"labelling {len(texts):,} sentences")
-    soft_labels(net, tokens, texts, _say).to_parquet(out, index=False)
+    say(f"labelling {len(texts):,} sentences")
+    soft_labels(net, tokens, texts, say).to_parquet(out, index=False)
     typer.echo(out)
 
 
@@ -302,7 +292,7 @@ class _Problems:
     def __call__(self, error: InputError) -> None:
         self._met[error.where] += 1
         if self._met[error.where] == 1:
-            _say(str(error))
+            say(str(error))
 
     def __bool__(self) -> bool:
         return bool(self._met)
@@ -310,7 +300,7 @@ class _Problems:
     def tell_rest(self) -> None:
         for where, number in self._met.items():
             if number > 1:
-                _say(f"{where}: {number - 1:,} more problems.")
+                say(f"{where}: {number - 1:,} more problems.")
 
 
 @contextmanager
@@ -368,8 +358,8 @@ def sample(
     base_rates.write(sheet, rows, out, key)
     for level, number in drawn_from.counts().items():
         called = sum(row["called"] == level for row in rows)
-        _say(f"{level}: {called:,} drawn of {number:,} statements called so")
-    _say(
+        say(f"{level}: {called:,} drawn of {number:,} statements called so")
+    say(
         f"left out: {drawn_from.labelled:,} labelled before, {drawn_from.unscored:,} not scored. "
         f"Code {out} before you look into {key}."
     )
@@ -406,7 +396,7 @@ def base_rates_(
     else:
         _show(f"{coded_sample.tier} tier, {figures['model']}", figures)
     if into is not None:
-        _say(f"written: {base_rates.add(into, coded_sample.tier, figures)}")
+        say(f"written: {base_rates.add(into, coded_sample.tier, figures)}")
 
 
 def _show(title: str, metrics: Metrics) -> None:

@@ -104,7 +104,7 @@ def test_an_error_of_ours_leaves_the_run_failed_and_goes_through(store):
 
 
 def test_a_locked_store_is_named(store, monkeypatch):
-    monkeypatch.setattr("training.tracking.SQLITE_PATIENCE", 0.1)
+    monkeypatch.setattr("training.tracking.runs.SQLITE_PATIENCE", 0.1)
     with closing(sqlite3.connect(store / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TrackingError, match=r"mlflow\.db: expected .* locked"), open_run("x"):

@@ -1,7 +1,4 @@
-"""Runs in MLflow: what was trained, on what, how well, and the model.
-
-No other module of the package imports MLflow.
-"""
+"""Runs in MLflow: what was trained, on what, how well, and the model."""
 
 from __future__ import annotations
 
