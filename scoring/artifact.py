@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -39,7 +40,11 @@ CHAMPION_FILE: Final = "CHAMPION"
 TRUSTED: Final[frozenset[str]] = frozenset({"scoring.features.statement_features"})
 """Every type in a model file that skops does not trust by itself; no other is ever loaded."""
 
+SHARED_WITH: Final = "shared_with"
+"""In the manifest, of a file of the encoder: the version beside this one in whose folder it lies."""
+
 _LIBRARIES: Final = ("scikit-learn", "skops")
+_ENCODER_FILES: Final = (ENCODER_FILE, TOKENIZER_FILE)
 
 
 @dataclass(frozen=True)
@@ -157,8 +162,19 @@ def save(model: Model, folder: Path) -> Path:
         | ({"encoder": encoder} if encoder else {})
     )
     _write(folder / MODEL_FILE, content)
-    _write(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2) + "\n").encode())
+    _write(folder / MANIFEST_FILE, _manifest_bytes(manifest))
     return folder
+
+
+def _manifest_bytes(manifest: dict[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=2) + "\n").encode()
+
+
+def _digest(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def encoder_files(heads: Heads) -> dict[str, bytes]:
@@ -235,8 +251,81 @@ def _heads(folder: Path, manifest: dict[str, Any], pipelines: dict[str, Any]) ->
     if "encoder" not in manifest:
         return None
     level, roles = pipelines["accurate_level"], pipelines["accurate_roles"]
-    files = (folder / ENCODER_FILE, folder / TOKENIZER_FILE)
-    return Heads(level, roles, *files, expected=manifest["encoder"])
+    parts = manifest["encoder"]
+    encoder, tokenizer = (_encoder_file(folder, parts, name) for name in _ENCODER_FILES)
+    return Heads(level, roles, encoder, tokenizer, expected=parts)
+
+
+def _encoder_file(folder: Path, parts: dict[str, dict[str, Any]], name: str) -> Path:
+    """Find a file of the encoder: in the model's folder, else in that of the version it is shared with."""
+    home = parts[name].get(SHARED_WITH)
+    own = folder / name
+    return own if home is None or own.is_file() else folder.absolute().parent / home / name
+
+
+def share_encoder(folder: Path) -> str | None:
+    """Drop the encoder of a model folder where a version beside it has the same one; the manifest then names it.
+
+    An encoder is a hundred megabytes, and versions often differ in all else only.
+
+    Parameters
+    ----------
+    folder : Path
+        A model folder among those of other versions.
+
+    Returns
+    -------
+    str or None
+        The version whose files serve both; None if there is none.
+
+    Raises
+    ------
+    ArtifactMissing, ArtifactTampered
+        If `folder` is not that of a model.
+    """
+    manifest = _manifest(folder)
+    for other in sorted(folder.absolute().parent.glob(f"*/{ENCODER_FILE}")):
+        if other.parent.name == folder.name or "encoder" not in manifest:
+            continue
+        if all(
+            _digest(other.with_name(name)) == manifest["encoder"][name]["sha256"]
+            for name in _ENCODER_FILES
+        ):
+            for name in _ENCODER_FILES:
+                manifest["encoder"][name][SHARED_WITH] = other.parent.name
+            _write(folder / MANIFEST_FILE, _manifest_bytes(manifest))
+            for name in _ENCODER_FILES:
+                (folder / name).unlink(missing_ok=True)
+            return other.parent.name
+    return None
+
+
+def whole_copy(folder: Path, to: Path) -> Path:
+    """Copy a model folder with all that it needs, a shared encoder included.
+
+    Parameters
+    ----------
+    folder : Path
+        A model folder.
+    to : Path
+        The copy; it must not be there yet.
+
+    Returns
+    -------
+    Path
+        `to`.
+
+    Raises
+    ------
+    ArtifactMissing, ArtifactTampered
+        If `folder` is not that of a model, or the encoder that it shares is not there.
+    """
+    manifest = _manifest(folder)
+    shutil.copytree(folder, to)
+    for name in _ENCODER_FILES if "encoder" in manifest else ():
+        if not (to / name).is_file():
+            shutil.copyfile(_needed(_encoder_file(folder, manifest["encoder"], name)), to / name)
+    return to
 
 
 def _needed(path: Path) -> Path:
@@ -260,13 +349,23 @@ def _manifest(folder: Path) -> dict[str, Any]:
         if "encoder" in manifest:
             accurate, parts = manifest["accurate"], manifest["encoder"]
             float(accurate["review_below"]), float(accurate["doubt_below"])
-            for name in (ENCODER_FILE, TOKENIZER_FILE):
-                parts[name] = {"bytes": int(parts[name]["bytes"]), "sha256": parts[name]["sha256"]}
+            for name in _ENCODER_FILES:
+                parts[name] = _described(**parts[name])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactTampered(
             f"{path}: expected the manifest of a model, found {error!r}. Get the model folder again."
         ) from error
     return dict(manifest)
+
+
+def _described(bytes: int, sha256: str, shared_with: str | None = None) -> dict[str, Any]:
+    """Check what a manifest says of a file; a version is the name of a folder beside, and no path."""
+    if shared_with is not None and (
+        shared_with != Path(shared_with).name or shared_with.startswith(".") or not shared_with
+    ):
+        raise ValueError(f"{shared_with!r} as a version")
+    home = {} if shared_with is None else {SHARED_WITH: shared_with}
+    return {"bytes": int(bytes), "sha256": sha256} | home
 
 
 def _checked_content(path: Path, expected: dict[str, Any]) -> bytes:

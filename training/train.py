@@ -418,6 +418,7 @@ def _save(model: artifact.Model, metrics: dict[str, Any], folder: Path) -> Path:
             (made / card.METRICS_FILE).write_text(text + "\n", encoding="utf-8")
             card.write(made)
             made.rename(folder)
+        artifact.share_encoder(folder)
     except OSError as error:
         raise _unwritable(folder, error) from error
     return folder

@@ -236,3 +236,42 @@ def test_nothing_in_scoring_unpickles():
             elif isinstance(node, ast.Attribute):
                 assert node.attr not in calls, path
                 assert ast.unparse(node) not in ("joblib.load", "joblib.dump"), path
+
+
+@pytest.fixture
+def versions(tmp_path) -> Path:
+    """Two versions with the same encoder, which is that of the shipped model."""
+    shipped = shipped_folder()
+    if "encoder" not in json.loads((shipped / MANIFEST_FILE).read_text()):
+        pytest.skip("the shipped model has no encoder")
+    for name in ("1", "2"):
+        artifact.whole_copy(shipped, tmp_path / "models" / name)
+    return tmp_path / "models"
+
+
+def test_a_version_shares_the_encoder_of_an_earlier_one(versions, tmp_path):
+    before = artifact.encoder_files(load(versions / "2").accurate)
+    assert artifact.share_encoder(versions / "2") == "1"
+    assert not (versions / "2" / artifact.ENCODER_FILE).exists()
+    assert artifact.encoder_files(load(versions / "2").accurate) == before
+    assert artifact.share_encoder(versions / "1") is None, "or both would be gone"
+    copy = artifact.whole_copy(versions / "2", tmp_path / "elsewhere")
+    shutil.rmtree(versions / "1")
+    assert artifact.encoder_files(load(copy).accurate) == before
+    with pytest.raises(ArtifactMissing, match=r"1.encoder\.onnx"):
+        artifact.encoder_files(load(versions / "2").accurate)
+
+
+def test_another_encoder_is_not_shared(versions):
+    with (versions / "1" / artifact.TOKENIZER_FILE).open("ab") as file:
+        file.write(b" ")
+    assert artifact.share_encoder(versions / "2") is None
+    assert (versions / "2" / artifact.ENCODER_FILE).exists()
+
+
+@pytest.mark.parametrize("home", ["../1", "/1", ".hidden", ""])
+def test_a_shared_encoder_is_named_by_a_version_and_no_path(versions, home):
+    edit(
+        versions / "2", lambda m: m["encoder"][artifact.ENCODER_FILE].update({"shared_with": home})
+    )
+    refuses(versions / "2", ArtifactTampered, "version")
