@@ -177,7 +177,10 @@ def encoder(
 
 @app.command("soft-labels")
 def soft_labels_(
-    teacher: Annotated[Path, typer.Argument(help="Folder of a teacher.")],
+    teacher: Annotated[
+        Path,
+        typer.Argument(help="Folder of a model with an encoder, or of 'tension-train encoder'."),
+    ],
     tables: Annotated[
         list[Path], typer.Argument(help="Parquet tables of 'tension score --all': the sentences.")
     ],
@@ -189,12 +192,16 @@ def soft_labels_(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
 ) -> None:
     """Let a teacher label sentences of real news, those first in which the fast tier doubts."""
-    from training.encoder import choose, open_teacher, soft_labels
+    from scoring.artifact import MANIFEST_FILE
+    from training.encoder import choose, open_teacher, read_labels, soft_labels
 
-    net, tokens = open_teacher(teacher, base)
     texts = choose(tables, most, seed)
     say(f"labelling {len(texts):,} sentences")
-    soft_labels(net, tokens, texts, say).to_parquet(out, index=False)
+    if (teacher / MANIFEST_FILE).is_file():
+        labelled = read_labels(teacher, texts, say)
+    else:
+        labelled = soft_labels(*open_teacher(teacher, base), texts, say)
+    labelled.to_parquet(out, index=False)
     typer.echo(out)
 
 

@@ -23,14 +23,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from scoring.actors import find_mentions
 from scoring.articles import clean_text
-from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE
-from scoring.encoder import MARKS, MOST_TOKENS, mark
-from scoring.errors import OutputError, UsageError
+from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, encoder_files, load
+from scoring.encoder import MARKS, MOST_TOKENS, Encoder, mark
+from scoring.errors import OutputError, TierMissing, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
+from scoring.tiers import level_features
 from training.dataset import digest, groups
 from training.pipeline import DESCRIPTION_FILE, OWN
 
@@ -51,6 +53,7 @@ _NAMES: Final = ("russia", "china", "france", "germany", "japan", "iran", "turke
 _PIECE: Final = 40  # batches among which statements are sorted by length: little padding, yet mixed
 _EPS: Final = 0.05  # label smoothing
 _BLOCK: Final = 64  # weights that share a scale
+_PART: Final = 500  # sentences that a process labels at a time
 _LENGTHS: Final = (25, 450)  # characters of a sentence that is worth a teacher's time
 _SURE: Final = 0.3  # probability of any level from which a teacher's parts are taken for true
 
@@ -440,6 +443,58 @@ def soft_labels(
         if number % 100 == 99:
             say(f"labelled {64 * (number + 1):,} of {len(texts):,}")
     return pd.DataFrame(out, columns=["text", "parts", *PROBABILITIES])
+
+
+def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -> pd.DataFrame:
+    """Let the encoder of a shipped model label sentences: no torch, one sentence at a time on every core.
+
+    Parameters
+    ----------
+    folder : Path
+        A model that has an accurate tier.
+    texts : sequence of str
+        Sentences.
+    say : callable, optional
+        Told how far it is.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `soft_labels`.
+
+    Raises
+    ------
+    TierMissing
+        If the model has no encoder.
+    """
+    model = load(folder)
+    if model.accurate is None:
+        raise TierMissing(
+            f"{folder}: expected a model with an encoder, found none. Give one that has the accurate tier."
+        )
+    files = encoder_files(model.accurate)
+    parts = [list(texts[at : at + _PART]) for at in range(0, len(texts), _PART)]
+    told = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(files, part) for part in parts)
+    out: list[dict[str, Any]] = []
+    for rows in told:
+        out += rows
+        say(f"labelled {len(out):,} of {len(texts):,}")
+    return pd.DataFrame(out, columns=["text", "parts", *PROBABILITIES])
+
+
+def _read(files: dict[str, bytes], texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Label sentences in a process of its own."""
+    encoder = Encoder(files[ENCODER_FILE], files[TOKENIZER_FILE])
+    out = []
+    for text in texts:
+        cleaned = clean_text(text)
+        reading = encoder.read(cleaned, find_mentions(cleaned))
+        said = [1 / (1 + np.exp(-side)) for side in (*reading.sides.values(), reading.open)]
+        parts = [[round(float(p), 4) for p in side] for side in said]
+        chances = np.exp(level_features(reading))
+        row = dict(zip(PROBABILITIES, (chances / chances.sum()).tolist(), strict=True))
+        out.append({"text": text, "parts": json.dumps(parts)} | row)
+    return out
 
 
 def choose(tables: Sequence[Path], most: int, seed: int) -> list[str]:

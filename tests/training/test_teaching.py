@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scoring.levels import PROBABILITIES
+from scoring.artifact import load, shipped_folder
+from scoring.errors import TierMissing
+from scoring.levels import CODE, PROBABILITIES
 from training.dataset import groups
-from training.encoder import EncoderParams, choose, keep_aside
+from training.encoder import EncoderParams, choose, keep_aside, read_labels
 from training.pipeline import OWN
 
 
@@ -55,6 +57,31 @@ def test_a_teacher_is_asked_first_where_the_fast_tier_doubts(tmp_path):
     assert rows["publisher"].nunique() == 2
     assert (rows["p_none"] > 0.8).any()
     assert choose([tmp_path / "all.parquet"], 60, seed=0) == chosen
+
+
+def test_the_encoder_of_a_shipped_model_labels_without_torch(statements, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="the extra 'encoder' is not installed")
+    folder = shipped_folder()
+    if load(folder).accurate is None:
+        pytest.skip("the shipped model has no encoder")
+    monkeypatch.setattr("training.encoder._PART", 2)
+    texts = list(statements["text"][:5])
+    told: list[str] = []
+    labels = read_labels(folder, texts, told.append)
+    assert list(labels["text"]) == texts
+    assert told[-1] == "labelled 5 of 5"
+    chances = labels[list(PROBABILITIES)].to_numpy()
+    assert np.allclose(chances.sum(axis=1), 1)
+    by_level = statements.head(200).groupby("level")["text"].first()
+    told_of = read_labels(folder, list(by_level))[list(PROBABILITIES)].to_numpy()
+    assert (told_of.argmax(axis=1) == [CODE[level] for level in by_level.index]).sum() >= 3
+    assert labels.equals(read_labels(folder, texts)), "alone and side by side alike"
+
+
+def test_a_model_without_an_encoder_labels_nothing(trained):
+    folder, _ = trained
+    with pytest.raises(TierMissing, match="expected a model with an encoder, found none"):
+        read_labels(folder / "models" / "small", ["Seoul protests."])
 
 
 def test_an_encoder_learns_the_levels_and_the_parts(taught, statements):
