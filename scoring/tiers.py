@@ -118,7 +118,10 @@ class Accurate:
         """Give the probabilities of the levels, shape (n, 4)."""
         out = self._fast.levels(sentences)
         for row in np.flatnonzero(out.max(axis=1) < self._doubt_below).tolist():
-            features = level_features(self.reading(sentences[row]))
+            features = level_features(self.reading(sentences[row]), out[row])
+            features = features[
+                : self._heads.level.n_features_in_
+            ]  # that of 0.2.0 asks the encoder alone
             # One at a time: a product of matrices may round otherwise than one of its rows by itself.
             out[row] = self._heads.level.predict_proba(features[None])[0]
         return out
@@ -130,25 +133,30 @@ class Accurate:
         return np.asarray(self._heads.roles.predict_proba(features)[:, 1])
 
 
-def level_features(reading: Reading) -> Floats:
-    """Make the features of the levels' head.
+def opinion(reading: Reading) -> Floats:
+    """Give what the encoder says of the level as log-probabilities, shape (4,)."""
+    level = reading.level.astype(float)
+    level = level - level.max()
+    return np.asarray(np.maximum(level - np.log(np.exp(level).sum()), np.log(_LEAST)))
 
-    The fast tier's own opinion is not among them: it has spoken where it was sure.
+
+def level_features(reading: Reading, fast: Floats) -> Floats:
+    """Join the two opinions of the level, for the head.
 
     Parameters
     ----------
     reading : Reading
         Of the encoder.
+    fast : ndarray of float, shape (4,)
+        Probabilities of the fast tier.
 
     Returns
     -------
-    ndarray of float, shape (4,)
-        Log-probabilities.
+    ndarray of float, shape (8,)
+        Log-probabilities of the encoder; those of the fast tier, centred.
     """
-    said = reading.level.astype(float)
-    said = said - said.max()
-    said = said - np.log(np.exp(said).sum())
-    return np.asarray(np.maximum(said, np.log(_LEAST)))
+    logs = np.log(np.maximum(fast, _LEAST))
+    return np.concatenate([opinion(reading), logs - logs.mean()])
 
 
 def role_features(candidates: Sequence[Candidate], fast: Floats, reading: Reading) -> Floats:

@@ -32,7 +32,7 @@ from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, encoder_files, load
 from scoring.encoder import MARKS, MOST_TOKENS, Encoder, mark
 from scoring.errors import OutputError, TierMissing, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
-from scoring.tiers import level_features
+from scoring.tiers import opinion
 from training.dataset import digest, groups
 from training.pipeline import DESCRIPTION_FILE, OWN
 
@@ -489,9 +489,9 @@ def _read(files: dict[str, bytes], texts: Sequence[str]) -> list[dict[str, Any]]
     for text in texts:
         cleaned = clean_text(text)
         reading = encoder.read(cleaned, find_mentions(cleaned))
-        said = [1 / (1 + np.exp(-side)) for side in (*reading.sides.values(), reading.open)]
-        parts = [[round(float(p), 4) for p in side] for side in said]
-        chances = np.exp(level_features(reading))
+        sides = [1 / (1 + np.exp(-side)) for side in (*reading.sides.values(), reading.open)]
+        parts = [[round(float(p), 4) for p in side] for side in sides]
+        chances = np.exp(opinion(reading))
         row = dict(zip(PROBABILITIES, (chances / chances.sum()).tolist(), strict=True))
         out.append({"text": text, "parts": json.dumps(parts)} | row)
     return out

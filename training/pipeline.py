@@ -349,7 +349,7 @@ def _level_head(
     seed: int,
 ) -> tuple[Pipeline, dict[str, Any]]:
     """Fit the head of the levels; its temperature and review threshold come from cross-validation."""
-    features = np.array([level_features(reading) for reading in readings])
+    features = np.array([level_features(*both) for both in zip(readings, fast, strict=True)])
     levels = np.array([CODE[level] for level in held["level"]])
     weights = _weights(held, levels, replace(params, balance=params.head_balance))
 
