@@ -118,13 +118,18 @@ class Accurate:
         """Give the probabilities of the levels, shape (n, 4)."""
         out = self._fast.levels(sentences)
         for row in np.flatnonzero(out.max(axis=1) < self._doubt_below).tolist():
-            features = level_features(self.reading(sentences[row]), out[row])
-            features = features[
-                : self._heads.level.n_features_in_
-            ]  # that of 0.2.0 asks the encoder alone
-            # One at a time: a product of matrices may round otherwise than one of its rows by itself.
-            out[row] = self._heads.level.predict_proba(features[None])[0]
+            out[row] = self._joined(sentences[row], out[row])
         return out
+
+    def read_levels(self, sentence: Clause) -> Floats:
+        """Give the probabilities of the levels with the encoder asked, in doubt or not, shape (4,)."""
+        return self._joined(sentence, self._fast.levels([sentence])[0])
+
+    def _joined(self, sentence: Clause, fast: Floats) -> Floats:
+        # One at a time: a product of matrices may round otherwise than one of its rows by itself.
+        features = level_features(self.reading(sentence), fast)[None]
+        taken = self._heads.level.n_features_in_  # 4 in 0.2.0: that of the encoder alone
+        return np.asarray(self._heads.level.predict_proba(features[:, :taken])[0])
 
     def roles(self, sentence: Clause, candidates: Sequence[Candidate]) -> Floats:
         """Give each candidate's probability of being a dyad, shape (n,)."""

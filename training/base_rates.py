@@ -122,7 +122,7 @@ def read_tables(tables: Sequence[Path], leave_out: Sequence[Path] = ()) -> Popul
         code=scored["level"].map(CODE), publisher=scored["publisher"].fillna(_NO_PUBLISHER)
     ).sort_values(["id", "code", "score"], ascending=[True, False, False], kind="stable")
     scored = scored.drop_duplicates("id").drop(columns="code")
-    known = scored["id"].isin({id_ for path in leave_out for id_ in _ids(path)})
+    known = scored["id"].isin({id_ for path in leave_out for id_ in ids(path)})
     statements = scored[~known].reset_index(drop=True)
     return Population(statements, len(unscored), int(known.sum()))
 
@@ -225,7 +225,14 @@ def _tier(model: str) -> str:
     return next((tier for tier in TIERS[1:] if model.endswith(f"+{tier}")), TIERS[0])
 
 
-def _ids(path: Path) -> Iterator[str]:
+def ids(path: Path) -> Iterator[str]:
+    """Give the ids of a JSONL file of labels.
+
+    Raises
+    ------
+    DataError
+        If a line has none.
+    """
     for number, row in _rows(path):
         if not isinstance(row.get("id"), str):
             raise DataError(str(path), "expected an id, found none.", "Add it.", number)

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from training.hydrate import Source
     from training.pipeline import Params
 
+LeaveOut = Annotated[
+    list[Path] | None,
+    typer.Option(help="JSONL with ids of statements labelled before; repeatable."),
+]
+
 app = typer.Typer(
     name="tension-train",
     help="Train, evaluate and describe models of escalation.",
@@ -190,18 +195,21 @@ def soft_labels_(
     ] = None,
     most: Annotated[int, typer.Option(min=1, help="Sentences to label.")] = 40_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
+    leave_out: LeaveOut = None,
 ) -> None:
     """Let a teacher label sentences of real news, those first in which the fast tier doubts."""
     from scoring.artifact import MANIFEST_FILE
+    from training.base_rates import ids
     from training.encoder import choose, open_teacher, read_labels, soft_labels
 
-    texts = choose(tables, most, seed)
+    labelled = {id_ for path in leave_out or [] for id_ in ids(path)}
+    texts = choose(tables, most, seed, labelled)
     say(f"labelling {len(texts):,} sentences")
     if (teacher / MANIFEST_FILE).is_file():
-        labelled = read_labels(teacher, texts, say)
+        taught = read_labels(teacher, texts, say)
     else:
-        labelled = soft_labels(*open_teacher(teacher, base), texts, say)
-    labelled.to_parquet(out, index=False)
+        taught = soft_labels(*open_teacher(teacher, base), texts, say)
+    taught.to_parquet(out, index=False)
     typer.echo(out)
 
 
@@ -351,10 +359,7 @@ def sample(
         str, typer.Option(metavar="LEVEL=N,...", help="How many of each called level.")
     ] = "threat=150,warning=150,protest=150,none=300",
     seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
-    leave_out: Annotated[
-        list[Path] | None,
-        typer.Option(help="JSONL with ids of statements labelled before; repeatable."),
-    ] = None,
+    leave_out: LeaveOut = None,
 ) -> None:
     """Draw statements of whole feeds by what they were called, to be coded unseen."""
     from training import base_rates

@@ -15,8 +15,9 @@ import math
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -28,12 +29,13 @@ from numpy.typing import NDArray
 
 from scoring.actors import find_mentions
 from scoring.articles import clean_text
-from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, encoder_files, load
-from scoring.encoder import MARKS, MOST_TOKENS, Encoder, mark
+from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load
+from scoring.clauses import Clause
+from scoring.encoder import MARKS, MOST_TOKENS, mark
 from scoring.errors import OutputError, TierMissing, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
-from scoring.tiers import opinion
-from training.dataset import digest, groups
+from scoring.tiers import Accurate
+from training.dataset import digest, groups, statement_id
 from training.pipeline import DESCRIPTION_FILE, OWN
 
 if TYPE_CHECKING:
@@ -446,7 +448,7 @@ def soft_labels(
 
 
 def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -> pd.DataFrame:
-    """Let the encoder of a shipped model label sentences: no torch, one sentence at a time on every core.
+    """Let the accurate tier of a shipped model label sentences: no torch, its encoder reads every one.
 
     Parameters
     ----------
@@ -460,21 +462,21 @@ def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -
     Returns
     -------
     pandas.DataFrame
-        As of `soft_labels`.
+        As of `soft_labels`; the probabilities are calibrated.
 
     Raises
     ------
     TierMissing
         If the model has no encoder.
     """
-    model = load(folder)
-    if model.accurate is None:
+    if load(folder).accurate is None:
         raise TierMissing(
             f"{folder}: expected a model with an encoder, found none. Give one that has the accurate tier."
         )
-    files = encoder_files(model.accurate)
     parts = [list(texts[at : at + _PART]) for at in range(0, len(texts), _PART)]
-    told = Parallel(n_jobs=-1, return_as="generator")(delayed(_read)(files, part) for part in parts)
+    told = Parallel(n_jobs=-1, return_as="generator")(
+        delayed(_read)(str(folder), part) for part in parts
+    )
     out: list[dict[str, Any]] = []
     for rows in told:
         out += rows
@@ -482,22 +484,27 @@ def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -
     return pd.DataFrame(out, columns=["text", "parts", *PROBABILITIES])
 
 
-def _read(files: dict[str, bytes], texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Label sentences in a process of its own."""
-    encoder = Encoder(files[ENCODER_FILE], files[TOKENIZER_FILE])
+_tier = lru_cache(1)(lambda folder: Accurate(load(Path(folder))))  # once a process
+
+
+def _read(folder: str, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Label sentences, in whatever process."""
+    tier = _tier(folder)
     out = []
     for text in texts:
         cleaned = clean_text(text)
-        reading = encoder.read(cleaned, find_mentions(cleaned))
+        clause = Clause(0, cleaned, find_mentions(cleaned))
+        reading = tier.reading(clause)
         sides = [1 / (1 + np.exp(-side)) for side in (*reading.sides.values(), reading.open)]
         parts = [[round(float(p), 4) for p in side] for side in sides]
-        chances = np.exp(opinion(reading))
-        row = dict(zip(PROBABILITIES, (chances / chances.sum()).tolist(), strict=True))
+        row = dict(zip(PROBABILITIES, tier.read_levels(clause).tolist(), strict=True))
         out.append({"text": text, "parts": json.dumps(parts)} | row)
     return out
 
 
-def choose(tables: Sequence[Path], most: int, seed: int) -> list[str]:
+def choose(
+    tables: Sequence[Path], most: int, seed: int, labelled: Collection[str] = ()
+) -> list[str]:
     """Choose the sentences that a teacher is to label: of each publisher its share, those in doubt before others.
 
     Parameters
@@ -508,6 +515,8 @@ def choose(tables: Sequence[Path], most: int, seed: int) -> list[str]:
         Sentences wanted.
     seed : int
         Of the choice among those alike.
+    labelled : collection of str, optional
+        Ids of statements that have a label and need none of a teacher.
 
     Returns
     -------
@@ -517,6 +526,7 @@ def choose(tables: Sequence[Path], most: int, seed: int) -> list[str]:
     columns = ["text", "publisher", "level", *PROBABILITIES]
     rows = pd.concat([pd.read_parquet(table, columns=columns) for table in tables])
     rows = rows[rows["level"].notna() & rows["text"].str.len().between(*_LENGTHS)]
+    rows = rows[[statement_id(text) not in labelled for text in rows["text"]]]
     if rows.empty:
         raise UsageError("expected tables with scored sentences, found none. Score with --all.")
     rows = rows.drop_duplicates("text").sample(frac=1, random_state=seed)

@@ -160,7 +160,7 @@ def fit(
     _cool(level[-1], temperature)
     out_of_fold = _softmax(logits / temperature)
     manifest = {
-        "review_below": _review_below(out_of_fold[real], params),
+        "review_below": _review_below(out_of_fold[real], params.review_share),
         "dyad_at_least": params.dyad_at_least,
         "temperature": temperature,
     }
@@ -233,8 +233,8 @@ def _fit_level(
     return level_pipeline(params).fit(masked, levels, classifier__sample_weight=weights)
 
 
-def _review_below(chances: NDArray[np.float64], params: Params) -> float:
-    return float(np.quantile(chances.max(axis=1), params.review_share))
+def _review_below(chances: NDArray[np.float64], share: float) -> float:
+    return float(np.quantile(chances.max(axis=1), share))
 
 
 def _out_of_fold(
@@ -332,7 +332,9 @@ def _with_heads(
     clauses = [Clause(0, text, find_mentions(text)) for text in map(clean_text, held["text"])]
     readings = [reader.read(clause.text, clause.mentions) for clause in clauses]
     accurate: dict[str, Any]
-    level, accurate = _level_head(held, out_of_fold[aside], readings, params, seed)
+    real = out_of_fold[real_rows(statements)].max(axis=1)
+    in_doubt = float((real < params.doubt_below).mean())
+    level, accurate = _level_head(held, out_of_fold[aside], readings, in_doubt, params, seed)
     apart = replace(model, roles=_fit_roles(statements[~aside], params))
     roles = _role_head(held, clauses, readings, Fast(apart), params)
     heads = Heads(level, roles, *files)
@@ -345,10 +347,14 @@ def _level_head(
     held: pd.DataFrame,
     fast: NDArray[np.float64],
     readings: list[Reading],
+    in_doubt: float,
     params: Params,
     seed: int,
 ) -> tuple[Pipeline, dict[str, Any]]:
-    """Fit the head of the levels; its temperature and review threshold come from cross-validation."""
+    """Fit the head of the levels; its temperature and review threshold come from cross-validation.
+
+    The statements kept aside may be harder than others: `in_doubt` says what share of all the head will see.
+    """
     features = np.array([level_features(*both) for both in zip(readings, fast, strict=True)])
     levels = np.array([CODE[level] for level in held["level"]])
     weights = _weights(held, levels, replace(params, balance=params.head_balance))
@@ -366,10 +372,11 @@ def _level_head(
     temperature = _temperature(logits, levels)
     head = fitted(np.arange(len(levels)))
     _cool(head[-1], temperature)
-    doubtful = (fast.max(axis=1) < params.doubt_below)[:, None]
-    chances = np.where(doubtful, _softmax(logits / temperature), fast)
+    doubtful = fast.max(axis=1) < params.doubt_below
+    share = min(params.review_share / max(in_doubt, params.review_share), 1.0)
+    chances = _softmax(logits / temperature)[doubtful if doubtful.any() else ...]
     return head, {
-        "review_below": _review_below(chances, params),
+        "review_below": _review_below(chances, share),
         "doubt_below": params.doubt_below,
         "temperature": temperature,
     }

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -140,7 +140,7 @@ def run(
         if near:
             say(f"left out {len(near):,} training statements that come near a held-out one")
     _check_enough(train)
-    taught = None if soft is None else soft_rows(soft, held)
+    taught = None if soft is None else soft_rows(soft, held, train["id"])
     if encoder is not None:
         described(encoder)  # now, not after the minutes of training
     name = name or f"{_package()}-{digest(train)[:8]}"
@@ -181,8 +181,10 @@ def run(
     return Outcome(model, metrics, folder)
 
 
-def soft_rows(path: Path, held: pd.DataFrame | None) -> pd.DataFrame:
-    """Read a teacher's labels, those of sentences that come near a held-out one left out.
+def soft_rows(
+    path: Path, held: pd.DataFrame | None, labelled: Collection[str] = ()
+) -> pd.DataFrame:
+    """Read a teacher's labels but for those of sentences that are labelled, or come near a held-out one.
 
     Parameters
     ----------
@@ -190,6 +192,8 @@ def soft_rows(path: Path, held: pd.DataFrame | None) -> pd.DataFrame:
         Parquet file of `training.encoder.soft_labels`.
     held : pandas.DataFrame or None
         Held-out statements.
+    labelled : collection of str, optional
+        Ids of the training statements: a coder's label is worth more than a teacher's.
 
     Returns
     -------
@@ -205,9 +209,10 @@ def soft_rows(path: Path, held: pd.DataFrame | None) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         problem = f"expected a Parquet file of a teacher's labels, found none ({error})."
         raise DataError(str(path), problem, "Make one: tension-train soft-labels.") from error
-    if held is None:
-        return taught
     named = taught.assign(id=[statement_id(text) for text in taught["text"]], place=str(path))
+    named = named[~named["id"].isin(set(labelled))].reset_index(drop=True)
+    if held is None:
+        return named
     return apart(named[~named["id"].isin(held["id"])], held)[0]
 
 

@@ -11,7 +11,7 @@ import pytest
 from scoring.artifact import load, shipped_folder
 from scoring.errors import TierMissing
 from scoring.levels import CODE, PROBABILITIES
-from training.dataset import groups
+from training.dataset import groups, statement_id
 from training.encoder import EncoderParams, choose, keep_aside, read_labels
 from training.pipeline import OWN
 
@@ -57,6 +57,9 @@ def test_a_teacher_is_asked_first_where_the_fast_tier_doubts(tmp_path):
     assert rows["publisher"].nunique() == 2
     assert (rows["p_none"] > 0.8).any()
     assert choose([tmp_path / "all.parquet"], 60, seed=0) == chosen
+    labelled = {statement_id(text) for text in chosen[:9]}
+    again = choose([tmp_path / "all.parquet"], 60, seed=0, labelled=labelled)
+    assert not set(again) & set(chosen[:9])
 
 
 def test_the_encoder_of_a_shipped_model_labels_without_torch(statements, monkeypatch):

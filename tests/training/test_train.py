@@ -15,6 +15,7 @@ from scoring.scorer import Scorer
 from training import train
 from training.dataset import DataError, digest, groups, read
 from training.pipeline import Params
+from training.train import soft_rows
 
 SMALL = Params(level_bits=12, role_bits=12)
 
@@ -167,3 +168,19 @@ def test_the_commit_is_that_of_the_checkout():
 def test_without_git_the_commit_is_unknown(monkeypatch):
     monkeypatch.setenv("PATH", os.devnull)
     assert train._git() == {"commit": None, "clean": None}
+
+
+def test_a_teacher_is_not_heard_on_what_is_labelled_or_near_a_held_out_one(statements, tmp_path):
+    held, labelled = statements[:5], statements[5:10]
+    texts = [*held["text"], *labelled["text"], "Malta thanked Cyprus for the ferry."]
+    none = pd.DataFrame(
+        {
+            "text": texts,
+            "parts": "[]",
+            **dict(zip(PROBABILITIES, (1.0, 0.0, 0.0, 0.0), strict=True)),
+        }
+    )
+    none.to_parquet(tmp_path / "soft.parquet")
+    taught = soft_rows(tmp_path / "soft.parquet", held, labelled["id"])
+    assert list(taught["text"]) == texts[-1:]
+    assert list(soft_rows(tmp_path / "soft.parquet", None)["text"]) == texts
