@@ -18,7 +18,9 @@ from scoring.errors import TensionError
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # it would draw into pipes too
+os.environ.setdefault(
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"
+)  # it would draw into pipes too
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -86,7 +88,11 @@ def open_store() -> str:
         If it is locked, full, of another schema, cannot be reached or is no store; says which, and what to do.
     """
     uri = store_uri()
-    for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.pyfunc"):  # a line per table of a new store
+    for chatty in (
+        "alembic",
+        "mlflow.store.db.utils",
+        "mlflow.pyfunc",
+    ):  # a line per table of a new store
         logging.getLogger(chatty).setLevel(logging.WARNING)
     with store_errors():
         if uri.startswith(_SQLITE):
