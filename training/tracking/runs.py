@@ -223,7 +223,7 @@ def requirements(*, accurate: bool) -> list[str]:
 def installed() -> list[str]:
     """List all that is installed, as ``name==version``, in order."""
     found = {str(d.metadata["Name"]).lower().replace("_", "-"): d.version for d in distributions()}
-    return [f"{name}=={found[name]}" for name in sorted(found)]
+    return sorted(f"{name}=={version}" for name, version in found.items())
 
 
 def note(card: str) -> str:
@@ -246,4 +246,6 @@ def note(card: str) -> str:
             kept += section
         else:
             left += 1
-    return kept + (f"\n{left} more sections: artefact `{CARD_FILE}`.\n" if left else "")
+    if not left:
+        return kept
+    return f"{kept}\n{left} more section{'s' * (left > 1)}: artefact `{CARD_FILE}`.\n"

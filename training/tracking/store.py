@@ -42,6 +42,13 @@ FAILURES: Final = (MlflowException, SQLAlchemyError, sqlite3.Error)
 _SQLITE: Final = "sqlite:///"
 _PASSWORD: Final = re.compile(r"//[^/@\s]*@")
 
+# A line per table of a new store, tracebacks of what our error says, a line per model.
+_CHATTY: Final = {
+    "alembic": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "mlflow.pyfunc": logging.WARNING,
+}
+
 # What a store's complaint means for the user; the first that fits. {uri} is the store.
 _REMEDIES: Final = (
     (
@@ -88,12 +95,8 @@ def open_store() -> str:
         If it is locked, full, of another schema, cannot be reached or is no store; says which, and what to do.
     """
     uri = store_uri()
-    for chatty in (
-        "alembic",
-        "mlflow.store.db.utils",
-        "mlflow.pyfunc",
-    ):  # a line per table of a new store
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for chatty, least in _CHATTY.items():
+        logging.getLogger(chatty).setLevel(least)
     with store_errors():
         if uri.startswith(_SQLITE):
             _check_sqlite(uri)
@@ -115,7 +118,7 @@ def store_errors() -> Iterator[None]:
         yield
     except (*FAILURES, OSError) as error:
         uri = store_uri()
-        found = _PASSWORD.sub("//", _first_line(error))
+        found = _PASSWORD.sub("//", _complaint(error))
         named = next((text for sign, text in _REMEDIES if re.search(sign, found)), _REMEDY)
         shown = _PASSWORD.sub("//", uri)
         raise TrackingError(
@@ -147,9 +150,13 @@ def experiment_id(uri: str) -> str:
     return str(client.create_experiment(name, artifact_location=beside))
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+def _complaint(error: BaseException) -> str:
+    """Take the first line of an error, or what SQLite said, which MLflow buries under much SQL."""
+    below: BaseException | None = error
+    while below is not None and not isinstance(below, sqlite3.Error):
+        below = below.__cause__
+    lines = str(below or error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300].rstrip(".") + "."
 
 
 def _check_sqlite(uri: str) -> None:
