@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import AnyType, Array, Object, Property
+from mlflow.types.schema import Array, Object, Property
 
 from scoring import artifact
 from scoring.articles import MOST_CHARACTERS, Article, content_id, to_utc
@@ -29,10 +29,9 @@ ARTIFACT: Final = "model"
 """Name under which MLflow keeps the model folder."""
 
 COLUMNS: Final = ("text", "title", "published", "publisher", "url", "article_id")
-"""Columns that are read; all but ``text`` are optional, as in JSONL."""
+"""Columns that are read, all of text; all but ``text`` may be missing, and any cell null."""
 
 _ROW: Final = "row"
-_NOT_TEXT: Final = "published"  # text, a number, a moment: whatever `scoring.articles.to_utc` reads
 
 
 class Served(PythonModel):
@@ -104,10 +103,8 @@ class Served(PythonModel):
 
 def signature() -> ModelSignature:
     """Describe what goes in and comes out, for MLflow to check and for Spark to make columns of."""
-    anything = AnyType()  # type: ignore[no-untyped-call]
     inputs: list[Any] = [
-        ColSpec(anything if name == _NOT_TEXT else DataType.string, name, required=name == "text")
-        for name in COLUMNS
+        ColSpec(DataType.string, name, required=name == "text") for name in COLUMNS
     ]
     record = [Property(field.name, _kind(field.type), required=False) for field in arrow_schema()]
     outputs: list[Any] = [

@@ -175,18 +175,19 @@ def test_answers_are_those_of_the_command_also_without_ids(stored, tmp_path):
     assert flat(answer["records"]) == said
 
 
-def test_moments_are_taken_in_every_form(stored):
+def test_moments_are_taken_in_every_form_but_as_a_column_of_times(stored):
     moment = pd.Timestamp("2024-06-21T06:00:00Z")
-    forms = [moment, moment.to_pydatetime(), moment.timestamp(), "2024-06-21T08:00:00+02:00", None]
-    table = pd.DataFrame(
-        {"text": ["Oslo met Bern."] * 5, "published": pd.Series(forms, dtype=object)}
-    )
+    forms = [moment, moment.timestamp(), str(moment), "2024-06-21T08:00:00+02:00", None, "NaT"]
+    table = pd.DataFrame({"text": "Oslo met Bern.", "published": pd.Series(forms, dtype=object)})
     served = mlflow.pyfunc.load_model(stored[0])
     answer = flat(served.predict(table)["records"])
-    assert [record["published"] for record in answer] == ["2024-06-21T06:00:00Z"] * 4 + [None]
-    column = table.assign(published=pd.Series([moment] * 5))
-    answer = flat(served.predict(column)["records"])
-    assert {record["published"] for record in answer} == {"2024-06-21T06:00:00Z"}
+    expected = ["2024-06-21T06:00:00Z"] * 4 + [None, None]
+    assert [record["published"] for record in answer] == expected
+    column = table.assign(published=pd.Series([moment, pd.NaT] * 3))
+    with pytest.raises(MlflowException, match="Incompatible input types for column published"):
+        served.predict(column)
+    answer = flat(served.predict(column.astype({"published": str}))["records"])
+    assert [record["published"] for record in answer] == [expected[0], None] * 3
 
 
 @pytest.mark.parametrize(
@@ -273,17 +274,16 @@ def wait_for(port, process, log):
     pytest.fail(f"the server did not start: {log.read_text()}")
 
 
-def ask(port, method, path, body=None):
+def ask(port, method, path, body=None, kind="application/json"):
     """Send a request and give status and what was said."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-        said = None if body is None else json.dumps(body)
-        connection.request(method, path, said, {"Content-Type": "application/json"})
+        connection.request(method, path, body, {"Content-Type": kind})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read() or "null") if body else None
 
 
 def post(port, body):
-    return ask(port, "POST", "/invocations", body)
+    return ask(port, "POST", "/invocations", json.dumps(body))
 
 
 @pytest.mark.slow
@@ -294,8 +294,11 @@ def test_a_server_answers_as_the_local_scorer(stored, expected, scorer, tmp_path
         status, answer = post(port, {"dataframe_records": rows, "params": {"tier": "fast"}})
         split = {"columns": ["text"], "data": [["Moscow warned Seoul. Oslo waits."]]}
         _, whole = post(port, {"dataframe_split": split, "params": {"whole": True}})
+        table = TABLE.to_csv(index=False)
+        csv, read = ask(port, "POST", "/invocations", table.encode(), "text/csv")
         refused, why = post(port, {"dataframe_records": rows, "params": {"tier": "accurate"}})
-    assert status == 200
+    assert (status, csv) == (200, 200)
+    assert read == answer
     assert [row["article_id"] for row in answer["predictions"]] == ["a", "b", "c", "a"]
     assert flat(row["records"] for row in answer["predictions"]) == expected
     [alone] = plain_rows(scorer.score_lines(split["data"][0]))
