@@ -36,6 +36,7 @@ from training.tracking import (
     plots,
     reliability_plot,
 )
+from training.tracking.plots import LEAST_ROWS
 from training.tracking.runs import MOST_NOTE, note, requirements
 
 
@@ -332,8 +333,12 @@ def test_plots_by_level_and_part_show_the_figures(metrics):
     axes = f1_plot(metrics).axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     pool = "pool a|b (c)"
-    assert names[:6] == [*LEVELS, "all levels (macro)", pool]
-    assert all(name.startswith("stratum ") for name in names[6:])
+    rows = {
+        k.split(".")[1]: v for k, v in metrics.items() if re.fullmatch(r"stratum\.\w+\.rows", k)
+    }
+    strata = [f"stratum {name}" for name in rows if rows[name] >= LEAST_ROWS]
+    assert len(strata) < len(rows)
+    assert names == [*LEVELS, "all levels (macro)", pool, *strata]
     shown = dict(zip(names, axes.lines[0].get_xdata(), strict=True))
     assert shown["threat"] == metrics["threat.f1"]
     assert shown[pool] == metrics["pool.a|b (c).macro_f1"]

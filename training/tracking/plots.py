@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from scoring.levels import LEVELS
 from training.evaluate import BINS, SLICES, Metrics
 
+LEAST_ROWS: Final = 20
+"""Statements of a pool or stratum that is drawn: of fewer, the interval is all that there is."""
+
 _INCH: Final = 0.24
 """Height of a row of a plot of many rows."""
 
@@ -49,13 +52,13 @@ def level_reliability_plot(metrics: Metrics) -> Figure:
 
 
 def f1_plot(metrics: Metrics) -> Figure:
-    """Draw F1 of each level, and macro-F1 of all rows, of each pool and of each stratum, with 95% intervals."""
+    """Draw F1 of each level, macro-F1 of all rows and of each pool and stratum not tiny, with intervals."""
     names = {f"{level}.f1": level for level in LEVELS} | {"macro_f1": "all levels (macro)"}
     for by in SLICES:
-        mine = [
-            name for name in metrics if name.startswith(f"{by}.") and name.endswith(".macro_f1")
-        ]
-        names |= {name: f"{by} {name.removeprefix(f'{by}.')[: -len('.macro_f1')]}" for name in mine}
+        for key in metrics:
+            part = key.removesuffix(".macro_f1")
+            if part != key and key.startswith(f"{by}.") and metrics[f"{part}.rows"] >= LEAST_ROWS:
+                names[key] = f"{by} {part.removeprefix(f'{by}.')}"
     shown = [name for name in names if f"{name}.low" in metrics]
     figure, axes = _axes("F1", "", (6, 1 + _INCH * len(shown)))
     for row, name in enumerate(shown):
