@@ -124,6 +124,8 @@ def run_(
         if part in outcome.metrics:
             _show(part, outcome.metrics[part])
     say(f"MLflow run {outcome.model.manifest['mlflow_run']}")
+    if outcome.served is not None:
+        say(f"MLflow model {outcome.served}")
     if outcome.folder is not None:
         typer.echo(outcome.folder)
 

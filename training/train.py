@@ -69,11 +69,14 @@ class Outcome:
         ``dev``, else of ``cv``; ``cross_pool`` and ``ablation`` (`training.studies`), if asked for.
     folder : Path or None
         Where the model was saved.
+    served : str or None
+        URI of the model in MLflow, if it was saved.
     """
 
     model: artifact.Model
     metrics: dict[str, Any]
     folder: Path | None
+    served: str | None = None
 
 
 def run(
@@ -152,6 +155,7 @@ def run(
         if held is not None:
             manifest["dev"] = describe(held) | {"left_out_of_train": len(near)}
         _log_origin(tracked, manifest)
+        tracked.log_environment()
         tracked.log_data(train, "train", manifest["train"]["digest"])
         if held is not None:
             tracked.log_data(held, "dev", manifest["dev"]["digest"])
@@ -174,11 +178,10 @@ def run(
         for part in ("cv", "dev", "dev.accurate"):
             if part in metrics:
                 tracked.log_metrics(part, metrics[part])
-        tracked.log_level(model.level)
-        folder = None if out is None else _save(model, metrics, out / name)
-        if folder is not None:
-            tracked.log_folder(folder)
-    return Outcome(model, metrics, folder)
+        if out is None:
+            tracked.log_level(model.level)
+        served = _save(model, metrics, name, out, tracked)
+    return Outcome(model, metrics, None if out is None else out / name, served)
 
 
 def soft_rows(
@@ -413,20 +416,33 @@ def _log_origin(tracked: tracking.Run, manifest: dict[str, Any]) -> None:
     )
 
 
-def _save(model: artifact.Model, metrics: dict[str, Any], folder: Path) -> Path:
-    """Write the model folder, whole or not at all."""
+def _save(
+    model: artifact.Model,
+    metrics: dict[str, Any],
+    name: str,
+    out: Path | None,
+    tracked: tracking.Run,
+) -> str | None:
+    """Write the model folder and log it; into `out` it comes last, whole or not at all.
+
+    Without `out`, only the card and the metrics are logged.
+    """
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-            made = Path(scratch) / folder.name
+        with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as scratch:
+            made = Path(scratch) / name
             artifact.save(model, made)
             text = json.dumps(metrics, indent=1, allow_nan=False)
             (made / card.METRICS_FILE).write_text(text + "\n", encoding="utf-8")
             card.write(made)
-            made.rename(folder)
-        artifact.share_encoder(folder)
+            tracked.log_card(made)
+            if out is None:
+                return None
+            served = tracked.log_served(made)
+            made.rename(out / name)
+        artifact.share_encoder(out / name)
     except OSError as error:
-        raise _unwritable(folder, error) from error
-    return folder
+        raise _unwritable(out or Path(tempfile.gettempdir()), error) from error
+    return served
 
 
 def _package() -> str:

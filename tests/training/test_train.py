@@ -62,10 +62,58 @@ def test_everything_is_in_mlflow(trained, monkeypatch):
     assert "cv.pool.headlines.macro_f1" in run.data.metrics
     assert "cv.protest.f1.low" in run.data.metrics
     assert {data.dataset.name for data in run.inputs.dataset_inputs} == {"train", "dev"}
-    logged = {item.path for item in client.list_artifacts(run.info.run_id, "model")}
-    files = ("card.md", "manifest.json", "metrics.json", "model.skops")
-    assert logged == {f"model/{name}" for name in files}
-    assert len(run.outputs.model_outputs) == 1
+    pictures = ("confusion", "f1", "reliability", "reliability_by_level")
+    assert artefacts(client, run, "dev") == {f"dev/{name}.png" for name in pictures}
+    assert {"card.md", "metrics.json", "requirements.txt"} <= artefacts(client, run)
+    assert run.data.tags["mlflow.note.content"].startswith("# Model small\n")
+    assert run.data.tags["git.clean"] == str(outcome.model.manifest["git"]["clean"])
+    assert {"python", "platform", "git.commit", "dev.digest"} <= set(run.data.tags)
+
+
+def artefacts(client, run, folder=None):
+    return {item.path for item in client.list_artifacts(run.info.run_id, folder)}
+
+
+def test_the_saved_folder_is_in_mlflow_once_as_the_served_model(trained):
+    folder, outcome = trained
+    store = f"sqlite:///{folder}/mlflow.db"
+    client = mlflow.MlflowClient(store)
+    run = client.get_run(outcome.model.manifest["mlflow_run"])
+    [logged] = run.outputs.model_outputs
+    assert outcome.served == run.data.tags["model.uri"] == f"models:/{logged.model_id}"
+    mine = mlflow.artifacts.download_artifacts(outcome.served, tracking_uri=store)
+    for file in outcome.folder.iterdir():
+        assert (Path(mine) / "artifacts" / "model" / file.name).read_bytes() == file.read_bytes()
+    everywhere = {path.parent.name for path in folder.rglob("model.skops")}
+    assert everywhere == {"small", "model"}
+    assert len(list(folder.rglob("model.skops"))) == 2
+
+
+def test_without_saving_only_card_and_metrics_are_logged_of_the_folder(store, trained):
+    _, outcome = trained
+    with train.tracking.open_run("unsaved") as tracked:
+        assert train._save(outcome.model, outcome.metrics, "unsaved", None, tracked) is None
+    client = mlflow.MlflowClient()
+    assert artefacts(client, client.get_run(tracked.id)) == {"card.md", "metrics.json"}
+    assert not list(store.rglob("model.skops"))
+
+
+def test_a_store_that_fails_at_the_end_leaves_no_model(store, trained):
+    _, outcome = trained
+    models = store / "models"
+    models.mkdir()
+
+    def save():
+        with train.tracking.open_run("x") as tracked:
+            runs.append(tracked.id)
+            (store / "mlruns").write_text("in the way")
+            train._save(outcome.model, outcome.metrics, "x", models, tracked)
+
+    runs = []
+    with pytest.raises(train.tracking.TrackingError, match="mlruns"):
+        save()
+    assert not any(models.iterdir())
+    assert mlflow.MlflowClient().get_run(runs[0]).info.status == "FAILED"
 
 
 def test_metrics_are_of_the_rows_given(trained):
@@ -92,6 +140,9 @@ def test_the_same_data_and_seed_give_the_same_bytes(store, statements, trained):
     assert again.metrics["cv"] == outcome.metrics["cv"]
     assert again.model.manifest["review_below"] == outcome.model.manifest["review_below"]
     assert again.folder is None
+    assert again.served is None
+    run = mlflow.MlflowClient().get_run(again.model.manifest["mlflow_run"])
+    assert len(run.outputs.model_outputs) == 1  # the level classifier
     assert not (store / "models").exists()
     assert again.metrics["baselines"]["tfidf"]["rows"] == again.metrics["cv"]["rows"]
 
@@ -153,8 +204,9 @@ def test_a_folder_that_cannot_be_made_is_refused_at_once(store, trained):
 
 def test_a_failed_save_leaves_nothing(trained, tmp_path):
     _, outcome = trained
+    never = train.tracking.Run("never")
     with pytest.raises(ValueError, match="JSON compliant"):  # after the model file is written
-        train._save(outcome.model, {"cv": float("nan")}, tmp_path / "x")
+        train._save(outcome.model, {"cv": float("nan")}, "x", tmp_path, never)
     assert not any(tmp_path.iterdir())
 
 

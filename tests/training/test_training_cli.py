@@ -20,6 +20,7 @@ def test_run_trains_saves_and_prints(store, trained, capsys):
     assert "cv: 48 statements" in out
     assert "dev: 15 statements" in out
     assert "MLflow run" in err
+    assert "MLflow model models:/m-" in err
     saved = {path.name for path in (store / "versions" / "v1").iterdir()}
     assert saved == {"model.skops", "manifest.json", "metrics.json", "card.md"}
     manifest = json.loads((store / "versions" / "v1" / "manifest.json").read_text())

@@ -1,56 +1,46 @@
-"""Runs in MLflow: what was trained, on what, how well, and the model."""
+"""Runs in MLflow: what was trained, on what, how well, in which environment, and the model."""
 
 from __future__ import annotations
 
-import logging
-import os
+import platform
 import re
-import sqlite3
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, distributions, requires, version
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
-import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from scoring.actors import find_mentions
-from scoring.artifact import TRUSTED, libraries
-from scoring.errors import TensionError
-from scoring.features import mask
-from scoring.levels import LEVELS
-from training.evaluate import BINS, Metrics
-
-# Before mlflow is imported, and only where the user has not set them: no telemetry, and a server
-# that does not answer is given up after seconds, not minutes.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 import mlflow
 import mlflow.data.pandas_dataset
 import mlflow.sklearn
-from mlflow.exceptions import MlflowException
+import pandas as pd
+from mlflow.entities import RunStatus
 from mlflow.models import infer_signature
-from sqlalchemy.exc import SQLAlchemyError
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+from packaging.requirements import Requirement
 
-STORE: Final = "sqlite:///mlflow.db"
-"""The store without ``MLFLOW_TRACKING_URI``: a file in the working directory."""
-
-EXPERIMENT: Final = "tension-escalation"
-"""The experiment without ``MLFLOW_EXPERIMENT_NAME``."""
+import scoring
+from scoring.actors import find_mentions
+from scoring.artifact import ENCODER_FILE, MANIFEST_FILE, TRUSTED, libraries, whole_copy
+from scoring.features import mask
+from training import served
+from training.card import CARD_FILE, METRICS_FILE
+from training.evaluate import Metrics
+from training.tracking.plots import plots
+from training.tracking.store import FAILURES, experiment_id, open_store, store_errors
 
 EXAMPLE: Final = "Moscow warned Seoul of asymmetric retaliation if it arms Kyiv."
-SQLITE_PATIENCE: float = 5.0
-"""Seconds to wait for a store that another process has locked."""
+SERVED_EXAMPLE: Final = {"article_id": "1", "published": "2026-01-15T09:00:00Z", "text": EXAMPLE}
+MOST_NOTE: Final = 7_500
+"""Characters of the card that go into the description of the run: MLflow cuts at 8,000, anywhere."""
 
-_SQLITE: Final = "sqlite:///"
+SERVED: Final = "served"
+"""Name of the served model within a run."""
 
-
-class TrackingError(TensionError):
-    """The MLflow store cannot be reached, or does not take what is logged."""
+MODEL_TAG: Final = "model.uri"
+"""Tag of a run that tells the URI of its served model."""
 
 
 class Run:
@@ -65,23 +55,32 @@ class Run:
     def __init__(self, id: str) -> None:
         self.id = id
 
+    @store_errors()
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log parameters, by name."""
         mlflow.log_params(dict(params))
 
+    @store_errors()
     def log_tags(self, tags: Mapping[str, object]) -> None:
         """Log what says where the run comes from, by name."""
         mlflow.set_tags({name: str(value) for name, value in tags.items()})
 
+    @store_errors()
+    def log_environment(self) -> None:
+        """Log Python's version and the platform as tags, and what is installed as ``requirements.txt``."""
+        mlflow.set_tags({"python": platform.python_version(), "platform": platform.platform()})
+        mlflow.log_text("".join(f"{line}\n" for line in installed()), "requirements.txt")
+
+    @store_errors()
     def log_metrics(self, part: str, metrics: Metrics) -> None:
-        """Log the metrics of a part (``cv``, ``dev``) as ``<part>.<name>``, and its two plots."""
+        """Log the metrics of a part (``cv``, ``dev``) as ``<part>.<name>``, and its plots."""
         # Pools and strata come from the data, and MLflow allows fewer characters in a name.
         names = {re.sub(r"[^\w./ -]", "_", f"{part}.{name}"): v for name, v in metrics.items()}
         mlflow.log_metrics(names)
-        mlflow.log_figure(confusion_plot(metrics), f"{part}/confusion.png")
-        if f"bin.{BINS - 1}.rows" in metrics:
-            mlflow.log_figure(reliability_plot(metrics), f"{part}/reliability.png")
+        for name, figure in plots(metrics).items():
+            mlflow.log_figure(figure, f"{part}/{name}.png")
 
+    @store_errors()
     def log_data(self, statements: pd.DataFrame, name: str, digest: str) -> None:
         """Log which statements were used: name, digest and columns, not the statements."""
         dataset = mlflow.data.pandas_dataset.from_pandas(
@@ -89,8 +88,9 @@ class Run:
         )
         mlflow.log_input(dataset, context=name)
 
+    @store_errors()
     def log_level(self, pipeline: Any) -> None:
-        """Log the level classifier with signature and input example, in skops format.
+        """Log the level classifier alone, with signature and input example, in skops format.
 
         It takes a column ``text`` of masked sentences (`scoring.features.mask`) and gives the
         probabilities of the four levels.
@@ -109,9 +109,16 @@ class Run:
             pip_requirements=[f"{name}=={version}" for name, version in libraries().items()],
         )
 
-    def log_folder(self, folder: Path) -> None:
-        """Log every file of a model folder as artefacts under ``model``."""
-        mlflow.log_artifacts(str(folder), "model")
+    @store_errors()
+    def log_card(self, folder: Path) -> None:
+        """Log card and metrics of a model folder as artefacts, and the card's main parts as description."""
+        for name in (CARD_FILE, METRICS_FILE):
+            mlflow.log_artifact(str(folder / name))
+        mlflow.set_tag(MLFLOW_RUN_NOTE, note((folder / CARD_FILE).read_text(encoding="utf-8")))
+
+    def log_served(self, folder: Path) -> str:
+        """Log the served model; see `log_served`."""
+        return log_served(folder)
 
 
 @contextmanager
@@ -132,76 +139,113 @@ def open_run(name: str) -> Iterator[Run]:
     TrackingError
         If the store cannot be opened, reached or written; says which and what to do.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or STORE
-    for chatty in ("alembic", "mlflow.store.db.utils"):  # a line per table of a new store
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    uri = open_store()
+    with store_errors():
+        mlflow.set_experiment(experiment_id=experiment_id(uri))
+        run = mlflow.start_run(run_name=name)
     try:
-        if uri.startswith(_SQLITE):
-            _check_sqlite(uri)
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_experiment(experiment_id=_experiment(uri))
-        with mlflow.start_run(run_name=name) as run:
-            yield Run(run.info.run_id)
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        found = str(error).strip().splitlines()[0][:300]
-        message = (
-            f"{uri}: expected an MLflow store that answers and can be written, found: {found} "
-            "Set MLFLOW_TRACKING_URI to a store that works, or unset it for mlflow.db here."
+        yield Run(run.info.run_id)
+    except BaseException as error:
+        with suppress(*FAILURES):  # it may be the store that failed
+            mlflow.end_run(RunStatus.to_string(RunStatus.FAILED))
+        if isinstance(error, FAILURES):
+            with store_errors():
+                raise
+        raise
+    with store_errors():
+        mlflow.end_run()
+
+
+@store_errors()
+def log_served(folder: Path) -> str:
+    """Log a model folder as a served model (`training.served`) of the open run.
+
+    With signature and input example; what it needs is listed, and the package `scoring` as it is here goes along, so
+    that the model also runs where the package is not installed. The run's tag `MODEL_TAG` tells the URI.
+
+    Parameters
+    ----------
+    folder : Path
+        A model folder.
+
+    Returns
+    -------
+    str
+        URI of the model, ``models:/m-...``.
+
+    Raises
+    ------
+    TrackingError
+        If the store does not take it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = whole_copy(folder, Path(scratch) / served.ARTIFACT)
+        package = shutil.copytree(
+            Path(scoring.__file__).parent,
+            Path(scratch) / scoring.__name__,
+            ignore=shutil.ignore_patterns("__pycache__", "models"),  # of an installed package
         )
-        raise TrackingError(re.sub(r"//[^/@\s]*@", "//", message)) from error  # no passwords
+        info = mlflow.pyfunc.log_model(
+            name=SERVED,
+            python_model=served.__file__,
+            artifacts={served.ARTIFACT: str(whole)},
+            code_paths=[str(package)],
+            signature=served.signature(),
+            input_example=pd.DataFrame([SERVED_EXAMPLE], dtype=object),
+            pip_requirements=requirements(accurate=(whole / ENCODER_FILE).is_file()),
+            metadata={"manifest": MANIFEST_FILE, "folder": f"artifacts/{served.ARTIFACT}"},
+        )
+    mlflow.set_tag(MODEL_TAG, info.model_uri)
+    return str(info.model_uri)
 
 
-def _check_sqlite(uri: str) -> None:
-    """Fail now, where MLflow would try a store that it cannot open again for minutes."""
-    with closing(sqlite3.connect(uri.removeprefix(_SQLITE), timeout=SQLITE_PATIENCE)) as store:
-        store.execute("BEGIN IMMEDIATE")
-        store.rollback()
+def requirements(*, accurate: bool) -> list[str]:
+    """List what a served model needs, as installed here: ``name==version``.
+
+    Parameters
+    ----------
+    accurate : bool
+        Also what the accurate tier needs.
+    """
+    extras = ("", "encoder") if accurate else ("",)
+    try:
+        declared = [Requirement(line) for line in requires("tension-escalation") or ()]
+    except PackageNotFoundError:  # a bare checkout: the least that a model folder asks for
+        declared = [Requirement(name) for name in ("pandas", "pyarrow", *libraries())]
+    names = {
+        wanted.name
+        for wanted in declared
+        if wanted.marker is None or any(wanted.marker.evaluate({"extra": e}) for e in extras)
+    }
+    return [f"{name}=={version(name)}" for name in sorted(names | {"mlflow"})]
 
 
-def _experiment(uri: str) -> str:
-    """Find the experiment or make it; artefacts of an SQLite store lie beside the store."""
-    client = mlflow.MlflowClient(uri)
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
-    if found := client.get_experiment_by_name(name):
-        return str(found.experiment_id)
-    beside = None
-    if uri.startswith(_SQLITE):
-        beside = (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlruns" / name).as_uri()
-    return str(client.create_experiment(name, artifact_location=beside))
+def installed() -> list[str]:
+    """List all that is installed, as ``name==version``, in order."""
+    found = {str(d.metadata["Name"]).lower().replace("_", "-"): d.version for d in distributions()}
+    return sorted(f"{name}=={version}" for name, version in found.items())
 
 
-def confusion_plot(metrics: Metrics) -> Figure:
-    """Draw the confusion matrix of `training.evaluate.evaluate`: one row per gold level."""
-    counts = np.array([[metrics[f"confusion.{gold}.{p}"] for p in LEVELS] for gold in LEVELS])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _axes("predicted", "gold")
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 0.5 else "black"
-        label = f"{counts[row, column]:.0f}\n{share:.0%}"
-        axes.text(column, row, label, ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(LEVELS)), LEVELS)
-    axes.set_yticks(range(len(LEVELS)), LEVELS)
-    return figure
+def note(card: str) -> str:
+    """Take of a card what fits into the description of a run: whole sections, the first ones first.
 
+    Parameters
+    ----------
+    card : str
+        Markdown with sections ``##``.
 
-def reliability_plot(metrics: Metrics) -> Figure:
-    """Draw confidence against accuracy of the bins of `training.evaluate.evaluate`."""
-    filled = [k for k in range(BINS) if metrics[f"bin.{k}.rows"]]
-    confidence = [metrics[f"bin.{k}.confidence"] for k in filled]
-    accuracy = [metrics[f"bin.{k}.accuracy"] for k in filled]
-    figure, axes = _axes("probability of the predicted level", "share that is right")
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    axes.plot(confidence, accuracy, marker="o")
-    for k, x, y in zip(filled, confidence, accuracy, strict=True):
-        label = f"{metrics[f'bin.{k}.rows']:.0f}"
-        axes.annotate(label, (x, y), xytext=(4, -10), textcoords="offset points")
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    return figure
-
-
-def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    FigureCanvasAgg(figure)  # no pyplot: it keeps every figure of the process
-    axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel)
-    return figure, axes
+    Returns
+    -------
+    str
+        At most `MOST_NOTE` characters; says how many sections are left to the artefact.
+    """
+    head, *sections = re.split(r"(?m)^(?=## )", card)
+    kept, left = head, 0
+    for section in sections:
+        if len(kept) + len(section) + 100 <= MOST_NOTE:
+            kept += section
+        else:
+            left += 1
+    if not left:
+        return kept
+    return f"{kept}\n{left} more section{'s' * (left > 1)}: artefact `{CARD_FILE}`.\n"

@@ -1,0 +1,174 @@
+"""The MLflow store: where it is, whether it works, and what to do where it does not."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from scoring.errors import TensionError
+
+# Before mlflow is imported, and only where the user has not set them: no telemetry, and a server
+# that does not answer is given up after seconds, not minutes.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault(
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"
+)  # it would draw into pipes too
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _get_latest_schema_revision
+from sqlalchemy.exc import SQLAlchemyError
+
+STORE: Final = "sqlite:///mlflow.db"
+"""The store without ``MLFLOW_TRACKING_URI``: a file in the working directory."""
+
+EXPERIMENT: Final = "tension-escalation"
+"""The experiment without ``MLFLOW_EXPERIMENT_NAME``."""
+
+SQLITE_PATIENCE: float = 5.0
+"""Seconds to wait for a store that another process has locked."""
+
+FAILURES: Final = (MlflowException, SQLAlchemyError, sqlite3.Error)
+"""What MLflow and its database raise; files and servers of artefacts raise `OSError` besides."""
+
+_SQLITE: Final = "sqlite:///"
+_PASSWORD: Final = re.compile(r"//[^/@\s]*@")
+
+# A line per table of a new store, tracebacks of what our error says, a line per model.
+_CHATTY: Final = {
+    "alembic": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "mlflow.pyfunc": logging.WARNING,
+}
+
+# What a store's complaint means for the user; the first that fits. {uri} is the store.
+_REMEDIES: Final = (
+    (
+        r"locked",
+        "Wait until the process that writes there is done, or stop it; 'mlflow ui' only reads.",
+    ),
+    (
+        r"disk is full|disk I/O|No space left|File too large|quota",
+        "Make room on its disk, or set MLFLOW_TRACKING_URI to a store elsewhere.",
+    ),
+    (
+        r"out-of-date database schema|Can't locate revision",
+        "It was made by another MLflow. Back it up, then: mlflow db upgrade {uri} (if it is newer than this MLflow, "
+        "use the MLflow that made it), or set MLFLOW_TRACKING_URI to another store.",
+    ),
+    (
+        r"readonly|Read-only|Permission denied",
+        "Make it writable, or set MLFLOW_TRACKING_URI to another store.",
+    ),
+)
+_REMEDY: Final = "Set MLFLOW_TRACKING_URI to a store that works, or unset it for mlflow.db here."
+
+
+class TrackingError(TensionError):
+    """The MLflow store cannot be reached, or does not take what is logged."""
+
+
+def store_uri() -> str:
+    """Name the store: ``MLFLOW_TRACKING_URI``, else `STORE`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or STORE
+
+
+def open_store() -> str:
+    """Point MLflow to the store, after a look whether it can be written.
+
+    Returns
+    -------
+    str
+        Its URI.
+
+    Raises
+    ------
+    TrackingError
+        If it is locked, full, of another schema, cannot be reached or is no store; says which, and what to do.
+    """
+    uri = store_uri()
+    for chatty, least in _CHATTY.items():
+        logging.getLogger(chatty).setLevel(least)
+    with store_errors():
+        if uri.startswith(_SQLITE):
+            _check_sqlite(uri)
+        mlflow.set_tracking_uri(uri)
+        mlflow.MlflowClient().search_experiments(max_results=1)  # opens it, and checks its schema
+    return uri
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what MLflow, its database or its files complain of into `TrackingError`; also a decorator.
+
+    Raises
+    ------
+    TrackingError
+        Says what the store complained of, and what to do.
+    """
+    try:
+        yield
+    except (*FAILURES, OSError) as error:
+        uri = store_uri()
+        found = _PASSWORD.sub("//", _complaint(error))
+        named = next((text for sign, text in _REMEDIES if re.search(sign, found)), _REMEDY)
+        shown = _PASSWORD.sub("//", uri)
+        raise TrackingError(
+            f"{shown}: expected an MLflow store that answers and can be written, found: {found} "
+            + named.format(uri=shown)
+        ) from error
+
+
+def experiment_id(uri: str) -> str:
+    """Find the experiment or make it; artefacts of an SQLite store lie beside the store.
+
+    Parameters
+    ----------
+    uri : str
+        From `open_store`.
+
+    Returns
+    -------
+    str
+        MLflow's id of the experiment.
+    """
+    client = mlflow.MlflowClient(uri)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    beside = None
+    if uri.startswith(_SQLITE):
+        beside = (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlruns" / name).as_uri()
+    return str(client.create_experiment(name, artifact_location=beside))
+
+
+def _complaint(error: BaseException) -> str:
+    """Take the first line of an error, or what SQLite said, which MLflow buries under much SQL."""
+    below: BaseException | None = error
+    while below is not None and not isinstance(below, sqlite3.Error):
+        below = below.__cause__
+    lines = str(below or error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300].rstrip(".") + "."
+
+
+def _check_sqlite(uri: str) -> None:
+    """Fail now, where MLflow would try for minutes, or would upgrade a store of an older one without asking."""
+    with closing(sqlite3.connect(uri.removeprefix(_SQLITE), timeout=SQLITE_PATIENCE)) as store:
+        store.execute("BEGIN IMMEDIATE")
+        tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master")}
+        versions = "alembic_version" in tables and store.execute("SELECT * FROM alembic_version")
+        found = [version for (version,) in versions or ()]
+        store.rollback()
+    wanted = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
+    if found not in ([], [wanted]):
+        raise MlflowException(
+            f"out-of-date database schema ({found[0]}, this MLflow has {wanted})."
+        )
