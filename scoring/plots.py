@@ -497,7 +497,9 @@ def _layout(nx: Any, graph: Any, part: Sequence[str]) -> dict[str, Array]:
     alike = nx.Graph()  # nodes in a fixed order, and no weights: every arrow is as long as it needs
     alike.add_nodes_from(part)
     alike.add_edges_from(graph.subgraph(part).edges)
-    found: dict[str, Array] = nx.kamada_kawai_layout(alike)
+    rough = nx.kamada_kawai_layout(alike)  # then neighbours are pushed apart, for the arrows between them
+    push = 2.5 / np.sqrt(len(part))
+    found: dict[str, Array] = nx.spring_layout(alike, pos=rough, k=push, iterations=80, seed=0)
     places = np.array([found[node] for node in part])
     places = places - (places.max(axis=0) + places.min(axis=0)) / 2
     places = places / np.maximum(np.abs(places).max(axis=0), 1e-9)
