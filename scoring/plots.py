@@ -497,7 +497,9 @@ def _layout(nx: Any, graph: Any, part: Sequence[str]) -> dict[str, Array]:
     alike = nx.Graph()  # nodes in a fixed order, and no weights: every arrow is as long as it needs
     alike.add_nodes_from(part)
     alike.add_edges_from(graph.subgraph(part).edges)
-    rough = nx.kamada_kawai_layout(alike)  # then neighbours are pushed apart, for the arrows between them
+    rough = nx.kamada_kawai_layout(
+        alike
+    )  # then neighbours are pushed apart, for the arrows between them
     push = 2.5 / np.sqrt(len(part))
     found: dict[str, Array] = nx.spring_layout(alike, pos=rough, k=push, iterations=80, seed=0)
     places = np.array([found[node] for node in part])
@@ -687,13 +689,14 @@ def reliability(bins: pd.DataFrame) -> Figure:
     axes.plot([0, 1], [0, 1], color=_SOFT, linestyle=":", label="as right as sure")
     axes.vlines(x, low, high, color="#0072b2", linewidth=1.6)
     axes.plot(x, y, "o-", color="#0072b2", linewidth=1, label="share that is right")
-    for at, top, number in zip(x, high, bins["rows"], strict=True):
+    for at, bottom, number in zip(x, low, bins["rows"], strict=True):
         axes.annotate(
             f"{number:,.0f}",
-            (at, top),
-            xytext=(0, 3),
+            (at, bottom),
+            xytext=(0, -3),
             textcoords="offset points",
             ha="center",
+            va="top",
             fontsize=8,
             color=_SOFT,
         )

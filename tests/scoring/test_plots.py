@@ -101,7 +101,6 @@ def test_without_the_extra_the_error_names_it():
     assert "matplotlib" in done.stdout
 
 
-
 # --- who, when ---
 
 

@@ -52,10 +52,15 @@ def drift(
     log: Annotated[bool, typer.Option("--log", help="Log the figures to MLflow.")] = False,
 ) -> None:
     """Tell what moved from a scored feed to another: levels, scores, words, actors, calibration."""
+    from rich.console import Console
+
     from training.drift import coded, compare, read
 
     levels = coded(data) if data else None
-    report = compare(read(reference), read(new), levels, alpha=alpha, least_effect=least, seed=seed)
+    with Console(stderr=True, markup=False).status("reading") as status:  # on terminals only
+        feeds = read(reference), read(new)
+        status.update("comparing")
+        report = compare(*feeds, levels, alpha=alpha, least_effect=least, seed=seed)
     if as_json:
         typer.echo(json.dumps(report.asdict(), indent=1, ensure_ascii=False))
     else:
