@@ -65,3 +65,21 @@ class ArtifactVersion(ArtifactError):
 
 class TierMissing(ArtifactError):
     """The tier asked for needs an encoder that the model lacks, or libraries that are not installed."""
+
+
+class ExtraMissing(TensionError):
+    """A library of an extra is not installed.
+
+    Parameters
+    ----------
+    extra : str
+        The extra that brings it.
+    library : str, optional
+        What could not be imported.
+    """
+
+    def __init__(self, extra: str, library: str | None = None) -> None:
+        super().__init__(
+            f"expected the libraries of the extra '{extra}', found {library or 'one of them'} missing. "
+            f"Install them: pip install 'tension-escalation[{extra}]', in a checkout pip install -e '.[{extra}]'."
+        )

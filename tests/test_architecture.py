@@ -115,7 +115,7 @@ def python(code: str) -> str:
     [
         ("scoring", ("mlflow", "training", "sklearn", "pandas", "numpy", "pyarrow")),
         ("scoring.cli", ("mlflow", "training", "sklearn", "pandas", "numpy", "pyarrow")),
-        ("scoring.scorer", ("mlflow", "training")),
+        ("scoring.scorer", ("mlflow", "training", "matplotlib", "networkx")),
     ],
 )
 def test_importing_loads_only_what_is_needed(module, unwanted):

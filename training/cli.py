@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from scoring.errors import InputError, TensionError, UsageError
-from training.commands import Data, say
+from training.commands import Data, drift, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +39,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+drift.add(app)
 
 
 def main() -> NoReturn:
