@@ -378,9 +378,7 @@ def searched(
         "dyads": objective.dyads,
     }
     left = {
-        name: range_
-        for name, range_ in ranges.items()
-        if holds[range_.when] and name not in fixed
+        name: range_ for name, range_ in ranges.items() if holds[range_.when] and name not in fixed
     }
     if not left:
         raise UsageError(
@@ -506,7 +504,7 @@ class _Search:
         chosen = {name: self._suggest(trial, name, range_) for name, range_ in self._ranges.items()}
         with parent.trial(trial.number, f"trial {place}", chosen) as child:
             begun = time.monotonic()
-            figures, rows_of = self._measure(replace(self._params, **chosen))
+            figures, rows_of = self._measure(replace(self._params, **chosen))  # type: ignore[arg-type]
             child.log(figures | {"seconds": time.monotonic() - begun})
         trial.set_user_attr("params", chosen)
         trial.set_user_attr("figures", figures)
@@ -591,7 +589,11 @@ def judge(
     seen = gain[best] / error[best]
     bound = gain[best] - np.quantile(largest, 1 - RISK) * error[best]
     return Verdict(
-        best, float(gain[best]), float(bound), _share(largest >= seen), _share(luck[best] >= gain[best])
+        best,
+        float(gain[best]),
+        float(bound),
+        _share(largest >= seen),
+        _share(luck[best] >= gain[best]),
     )
 
 
@@ -652,7 +654,8 @@ def _open_study(path: Path, name: str, objective: Objective) -> Iterator[optuna.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         storage = RDBStorage(f"sqlite:///{path}")
-        direction = "maximize" if objective.sign > 0 else "minimize"
+        ends = optuna.study.StudyDirection
+        direction = ends.MAXIMIZE if objective.sign > 0 else ends.MINIMIZE
         yield optuna.create_study(
             storage=storage, study_name=name, direction=direction, load_if_exists=True
         )
@@ -729,5 +732,3 @@ def _log_verdict(parent: nested.Search, tried: Sequence[Tried], verdict: Verdict
         figures={name: value for name, value in figures.items() if not math.isnan(value)},
         tags={"best": as_arguments(best.params), "better": verdict.better},
     )
-
-

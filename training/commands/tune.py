@@ -56,24 +56,34 @@ def tune_(
     from training import tune
 
     settings = param or []
-    found = tune.tune(
-        data,
-        trials=trials,
-        minutes=minutes,
-        seed=seed,
-        metric=metric,
-        params=params_of(settings),
-        fixed=[setting.partition("=")[0] for setting in settings],
-        space=space,
-        soft=soft,
-        study=study,
-        say=say,
-    )
+    try:
+        found = tune.tune(
+            data,
+            trials=trials,
+            minutes=minutes,
+            seed=seed,
+            metric=metric,
+            params=params_of(settings),
+            fixed=[setting.partition("=")[0] for setting in settings],
+            space=space,
+            soft=soft,
+            study=study,
+            say=say,
+        )
+    except KeyboardInterrupt:
+        say(
+            "interrupted; the trials that are done are kept, and the same command goes on after them."
+        )
+        raise typer.Exit(130) from None
     if as_json:
         typer.echo(json.dumps(_as_dict(found), indent=1, allow_nan=False))
     else:
         _show(found)
-        typer.echo(" ".join([*(f"--param {one}" for one in settings), tune.as_arguments(found.best.params)]))
+        typer.echo(
+            " ".join(
+                [*(f"--param {one}" for one in settings), tune.as_arguments(found.best.params)]
+            )
+        )
     say(verdict(found, trials))
     say(f"MLflow run {found.run}, study {found.study}")
 
@@ -90,7 +100,7 @@ def verdict(found: Found, trials: int) -> str:
         return f"{short}None of {n - 1} trials is better than the defaults ({name} {found.best.value:.4f}): keep them."
     before = found.tried[0].value
     told = f"{short}{name} {found.best.value:.4f} against {before:.4f} of the defaults, better by {seen.gain:.4f}. "
-    odds = f"the best of {n - 1} no better ones would look so in {seen.p_value:.1%} of cases"
+    odds = f"by luck alone the best of {n - 1} would look as good in {seen.p_value:.1%} of cases"
     if seen.better:
         return f"{told}More than noise: {odds}; the gain is at least {seen.at_least:.4f} (95%)."
     return f"{told}That may be noise: {odds}. Keep the defaults."
