@@ -1,8 +1,8 @@
 """Two models on the same labelled statements: which is better, where, and on which statements they differ.
 
-The paired bootstrap (Efron and Tibshirani 1993, chapter 16): statements are drawn with replacement, the same for both models,
-and the difference of a figure is taken in each draw. What is hard for both cancels out, so a difference shows that
-the intervals of the two figures by themselves would hide.
+The paired bootstrap (Efron and Tibshirani 1993, chapter 16): statements are drawn with replacement, the same for both
+models, and the difference of a figure is taken in each draw. What is hard for both cancels out, so a difference shows
+that the intervals of the two figures by themselves would hide.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from training.evaluate import (
     SLICES,
     Array,
     Predictions,
-    Sums,
     metrics,
     statistics,
     sums,
@@ -43,7 +42,7 @@ FIGURES: Final[dict[str, int]] = (
 """What is compared on all rows; 1 if more is better, -1 if less is."""
 
 PART: Final = "accuracy"
-"""Share of the right level: what of a part, which may have few levels or one, is defined and steady in small numbers."""
+"""Share of the right level: defined, and steady, in parts with few rows or of one level."""
 
 PART_FIGURES: Final = (PART, "macro_f1", "any.f1", "triples.f1")
 """What is compared on each gold level, pool and stratum, as far as it is defined there."""
@@ -157,7 +156,7 @@ class Comparison:
 
     @property
     def winner(self) -> str | None:
-        """``a`` or ``b``, whichever has the higher macro-F1 beyond noise; None if it is not certain or rows are too few."""
+        """``a`` or ``b``, whichever has the higher macro-F1 beyond noise; None if neither, or of too few rows."""
         return self.all[HEADLINE].winner if self.rows >= LEAST else None
 
 
@@ -276,7 +275,7 @@ def unseen(
     if marks.all():
         raise DataError(
             "--data",
-            f"expected statements that neither model was trained on, found {len(statements):,} that one was, and no other.",
+            f"expected statements that neither model was trained on, found none among {len(statements):,}.",
             "Give statements that were held out.",
         )
     return statements[~marks].reset_index(drop=True), int(marks.sum())
@@ -371,8 +370,9 @@ def differing(gold: pd.DataFrame, a: Predictions, b: Predictions) -> list[dict[s
     Returns
     -------
     list of dict
-        ``id``, ``text``, ``pool``, ``stratum``, ``gold`` (level), ``dyads``, ``right`` (``a``, ``b`` or null) and, under
-        ``a`` and ``b``, ``level``, ``probability`` (of that level), ``probabilities`` and ``dyads``.
+        ``id``, ``text``, ``pool``, ``stratum``, ``gold`` (level), ``dyads``, ``differs`` (``level`` or ``dyads``),
+        ``right`` (``a``, ``b`` or None) and, under ``a`` and ``b``, ``level``, ``probability`` (of that level),
+        ``probabilities`` and ``dyads``.
     """
     truth = gold["level"].map(CODE).to_numpy(dtype=np.int64)
     at = np.arange(len(gold))

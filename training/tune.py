@@ -1,8 +1,8 @@
 """Search for better hyper-parameters by cross-validation on the training statements, and say whether it found any.
 
-Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) proposes what to try next. Every trial is measured on the
-same folds, so trials are compared statement by statement. The best of many is better than the defaults by luck alone more
-often than one is: how `judge` allows for that is said there.
+Optuna's tree-structured Parzen estimator (Bergstra et al. 2011) proposes what to try next. Every trial is measured on
+the same folds, so trials are compared statement by statement. The best of many is better than the defaults by luck
+alone more often than one is: how `judge` allows for that is said there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 import numpy as np
 import optuna
@@ -546,12 +546,12 @@ def judge(
     """Say whether the best of several trials is better than the first beyond noise, its being the best allowed for.
 
     Groups of near-duplicates are drawn with replacement, the same for every trial. In each draw the gain of every trial
-    over the first is taken, less its real gain, in units of its own standard error; the largest of these is how lucky the
-    best of as many trials gets that are no better, however much they resemble each other. The reality check of White
-    (2000, Econometrica 68), studentised as of Romano and Wolf (2005, Econometrica 73).
+    over the first is taken, less the gain that was seen, in units of its standard error; the largest of these is how
+    lucky the best of as many trials gets that are no better, however much they resemble each other. The reality check
+    of White (2000, Econometrica 68), studentised as of Romano and Wolf (2005, Econometrica 73).
 
-    The noise is that of the statements: what other statements to measure on would change. That other statements to train
-    on would change the order of the trials, too, is not in it.
+    The noise is that of the statements measured on. That other statements to train on would change the order of the
+    trials, too, is not in it.
 
     Parameters
     ----------

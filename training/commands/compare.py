@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -67,9 +68,13 @@ def compare_(
         say(f"MLflow run {compare.log(found, statements, seed)}")
 
 
-def _seen(folder: Path) -> set[str] | None:
+def _seen(folder: Path) -> Collection[str] | None:
     """Give the ids that a model was trained on; None if its folder does not say."""
-    return None
+    # On merging with branch e2: from training import seen; return seen.read(folder).ids
+    if importlib.util.find_spec("training.seen") is None:
+        return None
+    ids: Collection[str] | None = importlib.import_module("training.seen").read(folder).ids
+    return ids
 
 
 def verdict(found: Comparison) -> str:
@@ -118,6 +123,8 @@ def _table(
     """Print differences; the columns are of fixed width and fit into 80 columns."""
     from rich.table import Table
 
+    from training.compare import LEAST
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     widths = {title: _NAME, "rows": 5, "A": 5, "B": 5, "gain": 6, "interval": 14, "B ahead": 7}
     lines = list(lines)
@@ -136,7 +143,7 @@ def _table(
     for name, n, one in lines:
         label = f"{name} (lower better)" if name in _LESS else name
         cells = [f"{one.a:.3f}", f"{one.b:.3f}", f"{one.gain:+.3f}"]
-        mark = "*" if one.winner else " "
+        mark = "*" if one.winner and (n is None or n >= LEAST) else " "
         count = [f"{n:,}"] if n is not None else []
         interval = f"{one.low:+.3f} {one.high:+.3f}{mark}"
         table.add_row(label, *count, *cells, interval, f"{one.better:.0%}")
