@@ -390,7 +390,7 @@ def _manifest(name: str, train: pd.DataFrame, params: Params, seed: int) -> dict
         "codebook_sha256": hashlib.sha256(
             (files("scoring") / "codebook.toml").read_bytes()
         ).hexdigest(),
-        "git": _git(),
+        "git": git_state(),
     }
 
 
@@ -437,7 +437,7 @@ def _package() -> str:
         return "0"
 
 
-def _git() -> dict[str, Any]:
+def git_state() -> dict[str, Any]:
     """Return the commit of this checkout and whether nothing was changed since; null if unknown."""
     git = shutil.which("git")
     here = Path(__file__).parent

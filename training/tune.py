@@ -36,7 +36,7 @@ from training.dataset import DataError, digest, groups, read
 from training.evaluate import Sums, metrics, statistics, sums, weights
 from training.pipeline import FOLDS, OWN, Params, real_rows
 from training.tracking import nested
-from training.train import INNER_FOLDS, check_enough, cross_validate, folds_of, soft_rows
+from training.train import INNER_FOLDS, check_enough, cross_validate, folds_of, git_state, soft_rows
 
 STUDY_FILE: Final = "tune.db"
 """File of the studies, beside the MLflow store, unless another is named."""
@@ -715,6 +715,8 @@ def _log_origin(
         params={"metric": objective.name, "seed": seed, "folds": FOLDS, "train.rows": len(train)}
         | told
         | given,
+        tags={f"git.{name}": value for name, value in git_state().items()}
+        | {"train.digest": digest(train), "features": fingerprint()},
     )
 
 

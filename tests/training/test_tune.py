@@ -259,6 +259,7 @@ def test_the_first_trial_is_the_defaults_measured_as_training_does(store, traine
         output_format="list", search_all_experiments=True, filter_string="tags.better = 'False'"
     )
     assert parent.data.params["level_bits"] == "12"
+    assert {"git.commit", "git.clean", "train.digest"} <= set(parent.data.tags)
     assert parent.inputs.dataset_inputs[0].dataset.name == "train"
     [child] = children(parent.info.run_id)
     assert child.data.params["level_c"] == "20.0"
