@@ -31,7 +31,9 @@ def tune_(
         float | None,
         typer.Option(min=0, help="Begin no trial that would end later; the search can go on."),
     ] = None,
-    metric: Annotated[str, typer.Option(help="Figure to search by.")] = "macro_f1",
+    metric: Annotated[
+        str, typer.Option(help="Figure to search by: macro_f1, kappa, log_loss, triples.f1 ...")
+    ] = "macro_f1",
     seed: Annotated[int, typer.Option(help="Seed of the search and of the folds.", min=0)] = 0,
     param: Annotated[
         list[str] | None,
