@@ -97,7 +97,7 @@ def verdict(found: Found, trials: int) -> str:
     if found.out_of_time:
         short = f"Out of time after {n} of {trials} trials; the same command goes on. "
     if n == 1:
-        return f"{short}Only the defaults were tried: {name} {found.best.value:.4f}."
+        return f"{short}Only the first trial was run: {name} {found.best.value:.4f}."
     if seen.best == 0:
         return f"{short}None of {n - 1} trials is better than the defaults ({name} {found.best.value:.4f}): keep them."
     before = found.tried[0].value
