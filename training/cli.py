@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from scoring.errors import InputError, TensionError, UsageError
-from training.commands import Data, drift, say
+from training.commands import Data, compare, drift, params_of, say, tune
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from training.evaluate import Metrics
     from training.hydrate import Source
-    from training.pipeline import Params
 
 LeaveOut = Annotated[
     list[Path] | None,
@@ -39,8 +38,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-drift.add(app)
 
 
 def main() -> NoReturn:
@@ -114,7 +111,7 @@ def run_(
         data,
         dev or [],
         seed=seed,
-        params=_params(param or []),
+        params=params_of(param or []),
         out=out if save else None,
         name=version,
         soft=soft,
@@ -130,22 +127,6 @@ def run_(
         say(f"MLflow model {outcome.served}")
     if outcome.folder is not None:
         typer.echo(outcome.folder)
-
-
-def _params(settings: Sequence[str]) -> Params:
-    from training.pipeline import Params
-
-    values = Params().asdict()
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        if name not in values:
-            raise UsageError(f"expected --param of {', '.join(values)}, found {setting!r}.")
-        try:
-            values[name] = type(values[name])(value)
-        except ValueError as error:
-            kind = type(values[name]).__name__
-            raise UsageError(f"expected --param {name} to be {kind}, found {value!r}.") from error
-    return Params(**values)  # type: ignore[arg-type]
 
 
 @app.command()
@@ -433,6 +414,10 @@ def _show(title: str, metrics: Metrics) -> None:
             name, *(f"{metrics[key]:.3f}" for key in (name, f"{name}.low", f"{name}.high"))
         )
     Console().print(table)
+
+
+for group in (tune, compare, drift):
+    group.add(app)
 
 
 if __name__ == "__main__":

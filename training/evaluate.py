@@ -153,12 +153,12 @@ def evaluate(
         each level. What is undefined (the precision of a level never predicted) is left out.
     """
     rng = np.random.default_rng(seed)
-    statistics = _statistics(gold, predicted)
-    out = _summary(statistics, rng, resamples)
+    rows_of = statistics(gold, predicted)
+    out = _summary(rows_of, rng, resamples)
     for by in SLICES:
         for name in sorted(gold[by].unique()):
             rows = (gold[by] == name).to_numpy()
-            part = _summary({key: rows_[rows] for key, rows_ in statistics.items()}, rng, resamples)
+            part = _summary({key: array[rows] for key, array in rows_of.items()}, rng, resamples)
             kept = {
                 k: v for k, v in part.items() if re.sub(r"\.(low|high)$", "", k) in SLICE_METRICS
             }
@@ -166,8 +166,21 @@ def evaluate(
     return out
 
 
-def _statistics(gold: pd.DataFrame, predicted: Predictions) -> Sums:
-    """Compute what each statement adds to the sums: name -> array with a first axis of n."""
+def statistics(gold: pd.DataFrame, predicted: Predictions) -> Sums:
+    """Compute what each statement adds to the sums that every figure is made of.
+
+    Parameters
+    ----------
+    gold : pandas.DataFrame
+        Columns ``level`` and ``dyads``.
+    predicted : Predictions
+        Of the same n rows.
+
+    Returns
+    -------
+    dict of str to ndarray of float, shape (n, ...)
+        By name; NaN where the method gives no probabilities, marks or dyads.
+    """
     truth = gold["level"].map(CODE).to_numpy(dtype=np.int64)
     one_hot = np.eye(len(LEVELS))
     level, p = one_hot[predicted.level], predicted.probability
@@ -222,12 +235,12 @@ def _dyad_statistics(gold: pd.DataFrame, predicted: Predictions) -> Sums:
     return {"triples": triples, "pairs": pairs, "reversed": reverse}
 
 
-def _summary(statistics: Sums, rng: np.random.Generator, resamples: int) -> Metrics:
+def _summary(rows_of: Sums, rng: np.random.Generator, resamples: int) -> Metrics:
     """Figures of all the rows given, with intervals, and counts."""
-    n = len(statistics["log_loss"])
-    total = _sums(statistics, np.ones((1, n)))
-    blocks = [_metrics(_sums(statistics, w)) for w in _weights(n, rng, resamples)]
-    out = with_intervals(_metrics(total), blocks)
+    n = len(rows_of["log_loss"])
+    total = sums(rows_of, np.ones((1, n)))
+    blocks = [metrics(sums(rows_of, w)) for w in weights(n, rng, resamples)]
+    out = with_intervals(metrics(total), blocks)
     out |= _counts({name: value[0] for name, value in total.items()})
     return {name: value for name, value in out.items() if not np.isnan(value)}
 
@@ -257,16 +270,44 @@ def with_intervals(values: Sums, blocks: Sequence[Sums]) -> Metrics:
     return out
 
 
-def _weights(n: int, rng: np.random.Generator, resamples: int) -> Iterator[Array]:
-    """How often each of n rows is drawn, shape (resamples of a block, n)."""
+def weights(n: int, rng: np.random.Generator, resamples: int) -> Iterator[Array]:
+    """Draw n rows with replacement, again and again (the bootstrap), in blocks that bound the memory.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    rng : numpy.random.Generator
+        The same state gives the same draws: of several methods, the same rows.
+    resamples : int
+        How many draws.
+
+    Yields
+    ------
+    ndarray of float, shape (resamples of a block, n)
+        How often each row was drawn.
+    """
     for start in range(0, resamples, _BLOCK):
         size = min(_BLOCK, resamples - start)
         drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(float)
 
 
-def _sums(statistics: Sums, weights: Array) -> Sums:
-    return {name: np.tensordot(weights, rows, axes=1) for name, rows in statistics.items()}
+def sums(rows_of: Sums, weights: Array) -> Sums:
+    """Sum the statistics of weighted rows.
+
+    Parameters
+    ----------
+    rows_of : dict of str to ndarray of float, shape (n, ...)
+        From `statistics`.
+    weights : ndarray of float, shape (b, n)
+        How often each row counts, in each of b draws.
+
+    Returns
+    -------
+    dict of str to ndarray of float, shape (b, ...)
+    """
+    return {name: np.tensordot(weights, rows, axes=1) for name, rows in rows_of.items()}
 
 
 def ratio(over: Array, under: Array) -> Array:
@@ -274,8 +315,19 @@ def ratio(over: Array, under: Array) -> Array:
     return np.divide(over, under, out=np.full_like(over, np.nan), where=under != 0)
 
 
-def _metrics(sums: Sums) -> dict[str, Array]:
-    """Figures of a batch of sums: name -> shape (batch,)."""
+def metrics(sums: Sums) -> Sums:
+    """Make the figures of `evaluate` out of sums.
+
+    Parameters
+    ----------
+    sums : dict of str to ndarray of float, shape (b, ...)
+        From `sums`.
+
+    Returns
+    -------
+    dict of str to ndarray of float, shape (b,)
+        By name; NaN where undefined.
+    """
     matrix = sums["confusion"]  # batch, gold, predicted
     n, hit = matrix.sum(axis=(1, 2)), np.trace(matrix, axis1=1, axis2=2)
     gold, predicted = matrix.sum(axis=2), matrix.sum(axis=1)

@@ -138,7 +138,8 @@ def fit(
     encoder : Path, optional
         Folder that `training.encoder.teach` wrote.
     folds : int, optional
-        Folds from which temperature and review threshold come.
+        Folds from which temperature and review threshold come; 0 does without both: levels and dyads are the same,
+        probabilities not calibrated, nothing is marked, and it takes a fraction of the time.
     jobs : int, optional
         Processes that fit them; -1: all cores.
 
@@ -151,6 +152,10 @@ def fit(
     levels = np.array([CODE[level] for level in statements["level"]], dtype=np.int64)
     weights = _weights(statements, levels, params)
     taught = None if soft is None else _taught(soft, levels, params)
+    if not folds:
+        level = _fit_level(masked, levels, weights, params, taught)
+        manifest = {"review_below": 0.0, "dyad_at_least": params.dyad_at_least}
+        return Model(level, _fit_roles(statements, params), manifest)
     real = real_rows(statements)
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     splits = list(parts.split(masked, levels, groups(statements)))

@@ -142,7 +142,7 @@ def run(
         train, near = apart(train, held)
         if near:
             say(f"left out {len(near):,} training statements that come near a held-out one")
-    _check_enough(train)
+    check_enough(train)
     taught = None if soft is None else soft_rows(soft, held, train["id"])
     if encoder is not None:
         described(encoder)  # now, not after the minutes of training
@@ -247,7 +247,11 @@ def predict(model: artifact.Model, statements: pd.DataFrame, tier: str = "fast")
 
 
 def cross_validate(
-    statements: pd.DataFrame, params: Params, seed: int, soft: pd.DataFrame | None = None
+    statements: pd.DataFrame,
+    params: Params,
+    seed: int,
+    soft: pd.DataFrame | None = None,
+    inner: int = INNER_FOLDS,
 ) -> Predictions:
     """Predict each statement with a model that saw neither it nor a near-duplicate of it.
 
@@ -262,6 +266,8 @@ def cross_validate(
     soft : pandas.DataFrame, optional
         A teacher's labels, in the training of every fold. The teacher knew the statements, so it may pass a
         little of the held-out ones on: figures on held-out data are the cleaner ones.
+    inner : int, optional
+        Folds within each fold, for its temperature; 0: levels and dyads alone are wanted (`training.pipeline.fit`).
 
     Returns
     -------
@@ -271,10 +277,10 @@ def cross_validate(
 
     def fold(train: NDArray[np.int64], held: NDArray[np.int64]) -> Predictions:
         rows = statements.iloc[train].reset_index(drop=True)
-        model = fit_alone(rows, params, seed, soft, folds=INNER_FOLDS)
+        model = fit_alone(rows, params, seed, soft, folds=inner)
         return predict(model, statements.iloc[held])
 
-    splits = list(_folds(statements, seed))
+    splits = list(folds_of(statements, seed))
     parts = Parallel(n_jobs=-1)(delayed(fold)(*split) for split in splits)
     order = [held for _, held in splits]
     back = np.argsort(np.concatenate(order))
@@ -321,7 +327,8 @@ def describe(statements: pd.DataFrame) -> dict[str, Any]:
     } | counts
 
 
-def _folds(statements: pd.DataFrame, seed: int) -> Any:
+def folds_of(statements: pd.DataFrame, seed: int) -> Any:
+    """Split statements for cross-validation, near-duplicates together: pairs of positions to fit on and held."""
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     return folds.split(statements, statements["level"], groups(statements))
 
@@ -334,7 +341,7 @@ def _baselines(train: pd.DataFrame, held: pd.DataFrame | None, seed: int) -> dic
         held = train
         level = np.zeros(len(train), dtype=np.int64)
         probability = np.zeros((len(train), len(LEVELS)))
-        for rows, rest in _folds(train, seed):
+        for rows, rest in folds_of(train, seed):
             part = tfidf_baseline(train.iloc[rows], train["text"].iloc[rest])
             level[rest], probability[rest] = part.level, part.probability
         tfidf = Predictions(level, probability, None, None)
@@ -345,7 +352,7 @@ def _baselines(train: pd.DataFrame, held: pd.DataFrame | None, seed: int) -> dic
     }
 
 
-def _check_enough(train: pd.DataFrame) -> None:
+def check_enough(train: pd.DataFrame) -> None:
     """Refuse data in which a level is too rare to be in every fold."""
     counts = {level: int((train["level"] == level).sum()) for level in LEVELS}
     if min(counts.values()) < FOLDS:
@@ -391,7 +398,7 @@ def _manifest(name: str, train: pd.DataFrame, params: Params, seed: int) -> dict
         "codebook_sha256": hashlib.sha256(
             (files("scoring") / "codebook.toml").read_bytes()
         ).hexdigest(),
-        "git": _git(),
+        "git": git_state(),
     }
 
 
@@ -452,7 +459,7 @@ def _package() -> str:
         return "0"
 
 
-def _git() -> dict[str, Any]:
+def git_state() -> dict[str, Any]:
     """Return the commit of this checkout and whether nothing was changed since; null if unknown."""
     git = shutil.which("git")
     here = Path(__file__).parent

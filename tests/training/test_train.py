@@ -149,7 +149,7 @@ def test_the_same_data_and_seed_give_the_same_bytes(store, statements, trained):
 
 def test_another_seed_gives_other_folds(statements):
     table = statements.iloc[:40]
-    first, other = ([held.tolist() for _, held in train._folds(table, seed)] for seed in (0, 1))
+    first, other = ([held.tolist() for _, held in train.folds_of(table, seed)] for seed in (0, 1))
     assert first != other
 
 
@@ -159,7 +159,7 @@ def test_cross_validation_never_sees_what_it_predicts(statements):
     group = groups(table)
     assert group.max() < len(table) - 40  # there are twins to tear apart
     held_rows = []
-    for fitted, held in train._folds(table, 0):
+    for fitted, held in train.folds_of(table, 0):
         assert not set(group[fitted]) & set(group[held])
         held_rows += held.tolist()
     assert sorted(held_rows) == list(range(len(table)))
@@ -168,7 +168,7 @@ def test_cross_validation_never_sees_what_it_predicts(statements):
 def test_cross_validation_returns_rows_in_order(statements):
     table = statements.reset_index(drop=True)
     found = train.cross_validate(table, SMALL, 0)
-    fitted, held = next(iter(train._folds(table, 0)))
+    fitted, held = next(iter(train.folds_of(table, 0)))
     rows = table.iloc[fitted].reset_index(drop=True)
     model = train.fit_alone(rows, SMALL, 0, folds=train.INNER_FOLDS)
     alone = train.predict(model, table.iloc[held])
@@ -214,12 +214,12 @@ def test_the_commit_is_that_of_the_checkout():
     root = Path(train.__file__).parent
     done = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
     expected = done.stdout.strip() if done.returncode == 0 else None
-    assert train._git()["commit"] == expected
+    assert train.git_state()["commit"] == expected
 
 
 def test_without_git_the_commit_is_unknown(monkeypatch):
     monkeypatch.setenv("PATH", os.devnull)
-    assert train._git() == {"commit": None, "clean": None}
+    assert train.git_state() == {"commit": None, "clean": None}
 
 
 def test_a_teacher_is_not_heard_on_what_is_labelled_or_near_a_held_out_one(statements, tmp_path):
