@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from scoring.errors import InputError, TensionError, UsageError
-from training.commands import Data, say
+from training.commands import Data, promote, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -418,6 +418,8 @@ def _show(title: str, metrics: Metrics) -> None:
         )
     Console().print(table)
 
+
+promote.add(app)
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -25,7 +25,7 @@ from scoring import artifact
 from scoring.errors import OutputError, UsageError
 from scoring.levels import LEVELS, codebook
 from scoring.scorer import Scorer
-from training import card, studies, tracking
+from training import card, seen, studies, tracking
 from training.dataset import (
     DataError,
     advice,
@@ -175,7 +175,7 @@ def run(
             if part in metrics:
                 tracked.log_metrics(part, metrics[part])
         tracked.log_level(model.level)
-        folder = None if out is None else _save(model, metrics, out / name)
+        folder = None if out is None else _save(model, metrics, out / name, _seen(train, taught))
         if folder is not None:
             tracked.log_folder(folder)
     return Outcome(model, metrics, folder)
@@ -408,12 +408,25 @@ def _log_origin(tracked: tracking.Run, manifest: dict[str, Any]) -> None:
     )
 
 
-def _save(model: artifact.Model, metrics: dict[str, Any], folder: Path) -> Path:
-    """Write the model folder, whole or not at all."""
+def _seen(train: pd.DataFrame, taught: pd.DataFrame | None) -> set[str]:
+    """Return the ids of all that a model learns from, an encoder's labels included."""
+    soft = () if taught is None else map(statement_id, taught["text"])
+    return {*train["id"], *soft}
+
+
+def _save(
+    model: artifact.Model,
+    metrics: dict[str, Any],
+    folder: Path,
+    ids: Iterable[str] | None = None,
+) -> Path:
+    """Write the model folder, whole or not at all; `ids` are those of what the model was trained on."""
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
             made = Path(scratch) / folder.name
             artifact.save(model, made)
+            if ids is not None:
+                seen.write(made, ids)
             text = json.dumps(metrics, indent=1, allow_nan=False)
             (made / card.METRICS_FILE).write_text(text + "\n", encoding="utf-8")
             card.write(made)

@@ -62,7 +62,7 @@ def test_everything_is_in_mlflow(trained, monkeypatch):
     assert "cv.protest.f1.low" in run.data.metrics
     assert {data.dataset.name for data in run.inputs.dataset_inputs} == {"train", "dev"}
     logged = {item.path for item in client.list_artifacts(run.info.run_id, "model")}
-    files = ("card.md", "manifest.json", "metrics.json", "model.skops")
+    files = ("card.md", "manifest.json", "metrics.json", "model.skops", "trained_on.txt.gz")
     assert logged == {f"model/{name}" for name in files}
     assert len(run.outputs.model_outputs) == 1
 
