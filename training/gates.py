@@ -132,7 +132,8 @@ class Verdict(NamedTuple):
         """Say in one sentence why the gate does not hold."""
         name = f"{self.gate.table} {self.gate.metric}"
         if self.value is None:
-            return f"{name}: expected a value, found none (not defined on these rows, or not measured)."
+            has = "" if self.champion is None else f"; the champion has {number(self.champion)}"
+            return f"{name}: expected a value, found none (no such tier, or not defined on these rows){has}."
         at = "at least" if self.gate.higher_is_better else "at most"
         why = "the limit" if self.by == "limit" else f"the champion's {number(self.champion)}"
         also = ""
@@ -151,7 +152,13 @@ def number(value: float | None) -> str:
     """Write a value the way a table shows it."""
     if value is None:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 1000
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.3f}"
+    )
 
 
 def read(path: Path | None = None) -> Gates:

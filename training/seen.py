@@ -159,12 +159,13 @@ def _unknown(rows: pd.DataFrame, seen: Seen) -> DataError:
 
 def _ids(path: Path) -> frozenset[str] | None:
     try:
-        ids = gzip.decompress(path.read_bytes()).decode("ascii").split("\n")
+        packed = path.read_bytes()
+        ids = gzip.decompress(packed).decode("ascii").split("\n")
     except FileNotFoundError:
         return None
     except (OSError, EOFError, ValueError) as error:  # OSError: also what is no gzip
         raise _tampered(path, error) from error
-    if ids.pop() or not all(map(_ID.fullmatch, ids)):
+    if not packed or ids.pop() or not all(map(_ID.fullmatch, ids)):
         raise _tampered(path, "other lines")
     return frozenset(ids)
 

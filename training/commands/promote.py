@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -148,9 +149,9 @@ def champion(
         if found.pending:
             typer.echo(f"half done: {found.pending} (tension-train promote --finish)")
     if not found.agree:
-        say(
-            "the two do not agree. If the files are right: tension-train register FOLDER --alias champion"
-        )
+        how = f"tension-train register {models / (found.files or 'VERSION')} --alias champion"
+        what = "the two do not agree" if found.champion else "the registry has no champion"
+        say(f"{what}. If the files are right: {how}")
         raise typer.Exit(1)
 
 
@@ -203,8 +204,10 @@ def _show(outcome: Outcome) -> None:
     against = outcome.champion or "no champion"
     table = Table("", "gate", outcome.version, "bound", "from", against, "holds")
     table.title = f"{outcome.version} on {outcome.rows:,} statements"
-    for column in (2, 3, 5):
-        table.columns[column].justify = "right"
+    for column in table.columns:
+        column.no_wrap = True
+    for at in (2, 3, 5):
+        table.columns[at].justify = "right"
     tier = None
     for verdict in outcome.verdicts:
         gate = verdict.gate
@@ -223,4 +226,5 @@ def _show(outcome: Outcome) -> None:
             "yes" if verdict.holds else "NO",
         )
         tier = gate.table
-    Console().print(table)
+    # Whole names in a pipe too, where the width is not known.
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
