@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -211,15 +212,13 @@ def _tell(say: Say, tier: str, line: str) -> None:
 def _stage_page(
     models: Path, before: str | None, one: Candidate, whole: Path, stage: shipping.Stage
 ) -> None:
-    """Render the tables of the README beside the models' folder, and let its links to the card follow."""
+    """Render the tables of the README beside the models' folder, and name the new champion's folder in it."""
     page = models.resolve().parent / "README.md"
     if not page.is_file() or "<!-- metrics -->" not in (text := page.read_text(encoding="utf-8")):
         return
     if before is not None:
-        text = text.replace(
-            f"({models.name}/{before}/{card.CARD_FILE})",
-            f"({models.name}/{one.version}/{card.CARD_FILE})",
-        )
+        old = rf"\b{re.escape(f'{models.name}/{before}')}(?![\w-]|\.\d)"
+        text = re.sub(old, lambda _: f"{models.name}/{one.version}", text)
     staged = stage.place(page)
     staged.write_text(text, encoding="utf-8")
     card.write_headlines(whole, staged)

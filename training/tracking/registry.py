@@ -322,7 +322,7 @@ def _model_in(folder: Path, of: str) -> Path:
 
 def _lacks(reference: str, error: MlflowException) -> str:
     return (
-        f"{shown()}: expected {reference} in the registry, found none ({_first_line(error)}). "
+        f"{shown()}: expected {reference} in the registry, found none: {_first_line(error)} "
         "See 'tension-train champion' for what it holds; 'tension-train register FOLDER' adds a model."
     )
 
@@ -419,7 +419,7 @@ def _remedy(found: str) -> str:
 
 def _first_line(error: Exception) -> str:
     found = (str(error).strip().splitlines() or [""])[0][:300]
-    return _without_password(found)
+    return _without_password(found.rstrip(".") + ".")
 
 
 def shown() -> str:
