@@ -27,6 +27,11 @@ def stage_all(stage, models):
     stage.place(models / "not written")
 
 
+def stage_all_and_more(stage, models):
+    stage_all(stage, models)
+    stage.place(models.parent.parent / "elsewhere")
+
+
 def journal(stage):
     return Journal("new", "old", stage.moves(), {"number": "2"})
 
@@ -49,8 +54,8 @@ def test_what_is_staged_is_moved_with_the_champion_last(models):
 
 
 def test_without_a_journal_nothing_is_left(models):
-    with pytest.raises(ValueError, match="not below"), shipping.staged(models) as stage:
-        stage_all(stage, models.parent / "elsewhere" / "models")  # after the first file
+    with pytest.raises(ValueError, match="subpath"), shipping.staged(models) as stage:
+        stage_all_and_more(stage, models)
     with shipping.staged(models) as stage:
         stage_all(stage, models)
     assert [path.name for path in models.iterdir()] == ["CHAMPION"]
