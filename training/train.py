@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -25,7 +25,7 @@ from scoring import artifact
 from scoring.errors import OutputError, UsageError
 from scoring.levels import LEVELS, codebook
 from scoring.scorer import Scorer
-from training import card, studies, tracking
+from training import card, seen, studies, tracking
 from training.dataset import (
     DataError,
     advice,
@@ -180,7 +180,7 @@ def run(
                 tracked.log_metrics(part, metrics[part])
         if out is None:
             tracked.log_level(model.level)
-        served = _save(model, metrics, name, out, tracked)
+        served = _save(model, metrics, name, out, tracked, _seen(train, taught))
     return Outcome(model, metrics, None if out is None else out / name, served)
 
 
@@ -423,21 +423,31 @@ def _log_origin(tracked: tracking.Run, manifest: dict[str, Any]) -> None:
     )
 
 
+def _seen(train: pd.DataFrame, taught: pd.DataFrame | None) -> set[str]:
+    """Return the ids of all that a model learns from, an encoder's labels included."""
+    soft = () if taught is None else map(statement_id, taught["text"])
+    return {*train["id"], *soft}
+
+
 def _save(
     model: artifact.Model,
     metrics: dict[str, Any],
     name: str,
     out: Path | None,
     tracked: tracking.Run,
+    ids: Iterable[str] | None = None,
 ) -> str | None:
     """Write the model folder and log it; into `out` it comes last, whole or not at all.
 
+    `ids` are those of what the model was trained on.
     Without `out`, only the card and the metrics are logged.
     """
     try:
         with tempfile.TemporaryDirectory(dir=out, prefix=f".{name}.") as scratch:
             made = Path(scratch) / name
             artifact.save(model, made)
+            if ids is not None:
+                seen.write(made, ids)
             text = json.dumps(metrics, indent=1, allow_nan=False)
             (made / card.METRICS_FILE).write_text(text + "\n", encoding="utf-8")
             card.write(made)

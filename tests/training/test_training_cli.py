@@ -22,7 +22,13 @@ def test_run_trains_saves_and_prints(store, trained, capsys):
     assert "MLflow run" in err
     assert "MLflow model models:/m-" in err
     saved = {path.name for path in (store / "versions" / "v1").iterdir()}
-    assert saved == {"model.skops", "manifest.json", "metrics.json", "card.md"}
+    assert saved == {
+        "model.skops",
+        "manifest.json",
+        "metrics.json",
+        "card.md",
+        "trained_on.txt.gz",
+    }
     manifest = json.loads((store / "versions" / "v1" / "manifest.json").read_text())
     assert manifest["seed"] == 3
     assert manifest["params"]["level_bits"] == 10
