@@ -18,6 +18,9 @@ from training.evaluate import BINS, REVIEW_CURVE, SLICES, Metrics
 METRICS_FILE: Final = "metrics.json"
 CARD_FILE: Final = "card.md"
 
+MOST_SHOWN: Final = 24
+"""Pools or strata that have a row of their own in the card; the smaller ones share one."""
+
 Tiers = Mapping[str, Metrics]
 """Name of a tier, or of another method -> its metrics."""
 
@@ -325,10 +328,20 @@ def _data(described: Mapping[str, Any]) -> list[str]:
     for by in ("pool", "stratum"):
         lines = [
             (name, *(counts.get(level, 0) for level in LEVELS), sum(counts.values()))
-            for name, counts in described[by].items()
+            for name, counts in _gathered(described[by]).items()
         ]
         out.append(_table((by, *LEVELS, "all"), lines))
     return out
+
+
+def _gathered(parts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
+    """Put the small parts of the data into one: our own statements have hundreds of themes."""
+    if len(parts) <= MOST_SHOWN:
+        return dict(parts)
+    small = sorted(parts, key=lambda name: -sum(parts[name].values()))[MOST_SHOWN:]
+    rest = {level: sum(parts[name].get(level, 0) for name in small) for level in LEVELS}
+    shown = {name: counts for name, counts in parts.items() if name not in small}
+    return shown | {f"{len(small)} smaller": rest}
 
 
 def _headlines(tiers: Tiers, baselines: Tiers) -> str:

@@ -312,3 +312,11 @@ def test_a_page_without_markers_is_refused(trained, tmp_path):
     with pytest.raises(OutputError, match="markers"):
         card.write_headlines(folder / "models" / "small", page)
     assert page.read_text() == "nothing here\n"
+
+
+def test_many_small_strata_share_a_row():
+    parts = {f"theme {k}": {"none": 1 + k, "threat": 1} for k in range(card.MOST_SHOWN + 3)}
+    shown = card._gathered(parts)
+    assert list(shown) == [f"theme {k}" for k in range(3, card.MOST_SHOWN + 3)] + ["3 smaller"]
+    assert shown["3 smaller"] == {"none": 1 + 2 + 3, "protest": 0, "warning": 0, "threat": 3}
+    assert card._gathered({"a": {"none": 1}}) == {"a": {"none": 1}}
