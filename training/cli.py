@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from scoring.errors import InputError, TensionError, UsageError
-from training.commands import Data, say
+from training.commands import Data, review, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+review.add(app)
 
 
 def main() -> NoReturn:

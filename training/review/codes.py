@@ -164,9 +164,7 @@ def side(typed: str) -> str | None:
 
 def typed_dyads(dyads: Iterable[Sequence[str | None]]) -> str:
     """Write dyads as they are typed: `parse_dyads` reads them."""
-    return ", ".join(
-        f"{source or '?'}>{target or '?'} {level}" for source, target, level in dyads
-    )
+    return ", ".join(f"{source or '?'}>{target or '?'} {level}" for source, target, level in dyads)
 
 
 # --- what is on disk ---
@@ -216,12 +214,16 @@ def read_queue(path: Path) -> list[Row]:
             raise _line_error(path, f"expected a statement in text, found {text!r:.80}", number)
         id_ = statement_id(text)
         if row.get("id", id_) != id_:
-            raise _line_error(path, f"expected the id {id_} of this text, found {row['id']!r:.80}", number)
+            raise _line_error(
+                path, f"expected the id {id_} of this text, found {row['id']!r:.80}", number
+            )
         if id_ in rows:
             raise _line_error(path, f"expected each statement once, found {id_} again", number)
         for name in ("pool", "stratum"):
             if not isinstance(row.setdefault(name, "review"), str):
-                raise _line_error(path, f"expected {name} to be str, found {row[name]!r:.80}", number)
+                raise _line_error(
+                    path, f"expected {name} to be str, found {row[name]!r:.80}", number
+                )
         rows[id_] = row | {"id": id_}
     if not rows:
         problem = "expected one statement a line, found none."
@@ -241,7 +243,9 @@ def objects(path: Path) -> Iterable[tuple[int, Row]]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise _line_error(path, f"expected a JSON object, found none ({error})", number) from error
+            raise _line_error(
+                path, f"expected a JSON object, found none ({error})", number
+            ) from error
         if not isinstance(row, dict):
             raise _line_error(path, f"expected a JSON object, found {type(row).__name__}", number)
         yield number, row
@@ -291,7 +295,9 @@ def read_codes(path: Path, say: Say) -> Codes:
         row = _coded(path, number, line)
         names.add(row.get("coder") or path.stem)
         if row["id"] in rows:
-            raise _line_error(path, f"expected each statement once, found {row['id']} again", number)
+            raise _line_error(
+                path, f"expected each statement once, found {row['id']} again", number
+            )
         if len(names) > 1:
             found = " and ".join(sorted(names))
             problem = f"expected the codes of one coder, found {found}."
@@ -390,5 +396,3 @@ def append(path: Path, rows: Iterable[Row]) -> None:
             f"{path}: expected to write there, found that it cannot be ({error.strerror}). "
             "What was answered before is kept. Name another -o, or make room."
         ) from error
-
-

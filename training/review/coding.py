@@ -39,9 +39,7 @@ _COMMANDS: Final = {form: name for name in (_SKIP, _UNDO, _QUIT, _HELP) for form
 Ask = Callable[[str], str]
 
 
-def code(
-    queue: Sequence[Row], path: Path, coder: str, ask: Ask, console: Console, say: Say
-) -> int:
+def code(queue: Sequence[Row], path: Path, coder: str, ask: Ask, console: Console, say: Say) -> int:
     """Ask for the codes of each statement of a queue that has none yet.
 
     Parameters
@@ -132,7 +130,10 @@ def _show(console: Console, entry: Row, number: int, total: int) -> None:
     for at, step in enumerate(codebook()["steps"], 1):
         console.print(Text(f"{at}. {step}", style="dim"))
     console.print(Text(f"\n{visible(entry['text'])}\n", style="bold"))
-    named = {mention.code: entry["text"][mention.start : mention.end] for mention in find_mentions(entry["text"])}
+    named = {
+        mention.code: entry["text"][mention.start : mention.end]
+        for mention in find_mentions(entry["text"])
+    }
     if named:
         shown = ", ".join(f"{code} ({visible(name)})" for code, name in named.items())
         console.print(Text(f"named: {shown}", style="dim"))

@@ -1,7 +1,8 @@
 """Choose the statements most worth labelling, each for a reason that it tells.
 
-Every reason ranks the statements in its own way, and they take turns: so the head of the queue is as mixed as the whole.
-A statement that comes near one chosen before, labelled or kept apart is passed over (`training.dataset.shingles`).
+Every reason ranks the statements in its own way, and they take turns: so the head of the queue is as mixed as the
+whole. A statement that comes near one chosen before, labelled or kept apart is passed over
+(`training.dataset.shingles`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from training.dataset import shingles
 from training.review.codes import Row
 
 REASONS: Final = ("uncertain", "tiers", "rare", "words", "miss")
-"""Why a statement is picked: two levels nearly as likely; the two models differ; a rare level; new words; like a past miss."""
+"""Why a statement is picked: two levels nearly as likely; two models differ; rare level; new words; like a past miss."""
 
 RARE: Final = ("warning", "threat")
 DOUBTFUL: Final = 0.95
@@ -36,7 +37,10 @@ DOUBTFUL: Final = 0.95
 _POSSIBLE: Final = 0.15  # probability of any level from which new words are of interest
 _MARGIN: Final = 0.2  # between the two likeliest levels: less is uncertain
 _LIKE: Final = 0.2  # cosine from which a statement is like a past miss
-_WORD: Final = re.compile(r"(?<![\w'’-])[a-zà-ÿ]{4,}(?![\w'’-])")  # lower case: no names, no headlines in capitals
+_OF_A_MISS: Final = 3  # statements like one past miss: more of a headline's formula teach no more
+_WORD: Final = re.compile(
+    r"(?<![\w'’-])[a-zà-ÿ]{4,}(?![\w'’-])"
+)  # lower case: no names, no headlines in capitals
 
 Array = NDArray[np.float64]
 
@@ -54,12 +58,15 @@ class Traits(NamedTuple):
         Cosine to the nearest past miss; 0 without misses.
     miss : ndarray of int, shape (n,)
         Which one that is.
+    right : ndarray of int, shape (n,)
+        Code of the level that would have been right there.
     """
 
     shingles: list[list[tuple[str, ...]]]
     stems: list[frozenset[str]]
     likeness: Array
     miss: NDArray[np.int64]
+    right: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.int64]) -> Traits:
         """Return the traits of some of the statements."""
@@ -68,6 +75,7 @@ class Traits(NamedTuple):
             [self.stems[row] for row in rows],
             self.likeness[rows],
             self.miss[rows],
+            self.right[rows],
         )
 
 
@@ -99,19 +107,20 @@ def known(labelled: Sequence[str], passed: Sequence[str] = ()) -> Known:
     return Known(stems, {part for text in (*labelled, *passed) for part in shingles(text)})
 
 
-def traits(texts: Sequence[str], misses: Sequence[str] = ()) -> Traits:
+def traits(texts: Sequence[str], misses: Sequence[Row] = ()) -> Traits:
     """Read what the choice needs of statements.
 
     Parameters
     ----------
     texts : sequence of str
         The statements.
-    misses : sequence of str, optional
-        Statements that a model got wrong.
+    misses : sequence of dict, optional
+        Statements that a model got wrong: ``text``, and the ``level`` that would have been right.
     """
     parts = [shingles(text) for text in texts]
-    likeness, miss = _likeness(texts, misses)
-    return Traits(parts, [_stems(text) for text in texts], likeness, miss)
+    likeness, miss = _likeness(texts, [miss["text"] for miss in misses])
+    right = np.array([CODE[row["level"]] for row in misses] or [0], dtype=np.int64)[miss]
+    return Traits(parts, [_stems(text) for text in texts], likeness, miss, right)
 
 
 def _stems(text: str) -> frozenset[str]:
@@ -138,9 +147,7 @@ def _grams(text: str) -> list[str]:
     cleaned = clean_text(text)
     found = [stem(word) for word in words(mask(cleaned, find_mentions(cleaned)))]
     return [
-        " ".join(found[at : at + size])
-        for size in (1, 2, 3)
-        for at in range(len(found) - size + 1)
+        " ".join(found[at : at + size]) for size in (1, 2, 3) for at in range(len(found) - size + 1)
     ]
 
 
@@ -187,7 +194,7 @@ def choose(
         "tiers": spread(_tiers(scored, chances)),
         "rare": _alternate([spread(rows) for rows in _rare(chances, rng)]),
         "words": _turns(_new_words(of.stems, 1 - chances[:, 0], past.stems, publishers)),
-        "miss": _alternate(_near_misses(of)),
+        "miss": _alternate(_near_misses(of, chances)),
     }
     chosen: list[tuple[int, str]] = []
     taken: set[int] = set()
@@ -279,14 +286,15 @@ def _by_new_words(
             yield row
 
 
-def _near_misses(of: Traits) -> list[Iterator[int]]:
-    """Order the statements like each past miss by likeness; the misses that are met best come first."""
-    order = np.argsort(-of.likeness, kind="stable")
+def _near_misses(of: Traits, chances: Array) -> list[Iterator[int]]:
+    """Order the statements like each past miss by likeness and by how little the model has learned from it."""
+    wrong = 1 - chances[np.arange(len(chances)), of.right]
+    order = np.argsort(-of.likeness * wrong, kind="stable")
     order = order[of.likeness[order] >= _LIKE]
     by_miss: dict[int, list[int]] = {}
     for row in order:
         by_miss.setdefault(int(of.miss[row]), []).append(int(row))
-    return [iter(rows) for rows in by_miss.values()]
+    return [iter(rows[:_OF_A_MISS]) for rows in by_miss.values()]
 
 
 def _alternate(parts: Sequence[Iterator[int]]) -> Iterator[int]:
@@ -350,7 +358,7 @@ def queue(
     seed : int, optional
         The same input and seed give the same queue.
     misses : sequence of dict
-        Past misses: ``text`` and, if there is, ``what``.
+        Past misses: ``text``, ``level`` and, if there is, ``what``.
     pool : str, optional
         Pool of the statements; by default the name of the publisher in lower case.
 
@@ -361,12 +369,12 @@ def queue(
         ``publisher``, ``called``, the probabilities and ``model``.
     """
     scored = scored[scored[_none_of(scored)].min(axis=1) < DOUBTFUL].reset_index(drop=True)
-    of = traits(scored["text"].tolist(), [miss["text"] for miss in misses])
+    of = traits(scored["text"].tolist(), misses)
     seen = set(past.stems)
     out = []
     for n, (at, reason) in enumerate(choose(scored, of, past, per, seed), 1):
         row = {str(name): value for name, value in scored.iloc[at].items()}
-        fresh = sorted(of.stems[at] - seen)
+        fresh = [word for word in _WORD.findall(row["text"]) if stem(word) not in seen]
         miss = misses[of.miss[at]] if of.likeness[at] >= _LIKE else None
         out.append(
             {"n": n, "id": row["id"], "text": row["text"]}
@@ -399,13 +407,13 @@ def _why(
             f"uncertain: {LEVELS[first]} {chances[first]:.2f}, {LEVELS[second]} {chances[second]:.2f}"
         )
     if isinstance(other := row.get("other_level"), str) and other != row["level"]:
-        told["tiers"] = f"models differ: {row['model']} {row['level']}, {row['other_model']} {other}"
+        told["tiers"] = (
+            f"models differ: {row['model']} {row['level']}, {row['other_model']} {other}"
+        )
     if row["level"] in RARE:
         told["rare"] = f"rare level: {row['level']}"
     if reason == "words":
-        told["words"] = f"new words: {', '.join(fresh[:6])}"
+        told["words"] = f"new words: {', '.join(dict.fromkeys(fresh[:6]))}"
     if miss is not None:
         told["miss"] = f"like a past miss ({miss.get('what') or miss['text']}): {likeness:.2f}"
     return [told.pop(reason), *told.values()]
-
-

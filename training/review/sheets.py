@@ -115,7 +115,9 @@ def _given(row: Row) -> tuple[str, list[Dyad], bool]:
         try:
             dyads = typed_dyads(dyads)
         except (TypeError, ValueError) as error:
-            raise AnswerError(f"expected dyads [source, target, level], found {dyads!r:.80}.") from error
+            raise AnswerError(
+                f"expected dyads [source, target, level], found {dyads!r:.80}."
+            ) from error
     found = _cell(row, "unsure").lower()
     if found not in _YES | _NO:
         raise AnswerError(f"expected unsure to be yes or no, found {row['unsure']!r:.80}.")

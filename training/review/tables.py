@@ -111,7 +111,9 @@ def _rank(model: str) -> tuple[int, str]:
 def _statements(rows: pd.DataFrame) -> pd.DataFrame:
     """Keep of the rows of each text the one with the highest level, of these the highest score."""
     rows = rows.assign(code=rows["level"].map(CODE))
-    rows = rows.sort_values(["text", "code", "score"], ascending=[True, False, False], kind="stable")
+    rows = rows.sort_values(
+        ["text", "code", "score"], ascending=[True, False, False], kind="stable"
+    )
     rows = rows.drop_duplicates("text").drop(columns=["code", "article_id"])
     rows.insert(0, "id", [statement_id(text) for text in rows["text"]])
     return rows.sort_values("id").reset_index(drop=True)
@@ -143,7 +145,9 @@ def ids(paths: Sequence[Path]) -> set[str]:
             elif isinstance(text, str):
                 found.add(statement_id(text))
             else:
-                raise InputError(str(path), "expected an id or a text, found none.", "Add it.", number)
+                raise InputError(
+                    str(path), "expected an id or a text, found none.", "Add it.", number
+                )
     return found
 
 
