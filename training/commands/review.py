@@ -115,7 +115,7 @@ def _misses(near: Sequence[Path] | None) -> list[Row]:
 def _tell_picked(queue: Sequence[Row], per: int, both: bool) -> None:
     from training.review.pick import REASONS
 
-    counts = {reason: 0 for reason in REASONS}
+    counts = dict.fromkeys(REASONS, 0)
     for row in queue:
         counts[row["stratum"].removeprefix("review-")] += 1
     shown = ", ".join(f"{name} {number}" for name, number in counts.items())

@@ -155,7 +155,8 @@ def side(typed: str) -> str | None:
         return None
     if typed.upper() in actors():
         return typed.upper()
-    found = sorted({mention.code for mention in find_mentions(typed)})
+    mentions = find_mentions(typed) or find_mentions(typed.title())
+    found = sorted({mention.code for mention in mentions})
     if len(found) != 1:
         known = f"several: {', '.join(found)}" if found else "none of the codebook's"
         raise AnswerError(f"expected a code or name of a state, found {typed!r}, {known}.")

@@ -28,7 +28,7 @@ from training.dataset import shingles
 from training.review.codes import Row
 
 REASONS: Final = ("uncertain", "tiers", "rare", "words", "miss")
-"""Why a statement is picked: two levels nearly as likely; two models differ; rare level; new words; like a past miss."""
+"""Why a statement is picked: two levels as likely; two models differ; a rare level; new words; like a past miss."""
 
 RARE: Final = ("warning", "threat")
 DOUBTFUL: Final = 0.95
