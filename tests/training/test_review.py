@@ -367,15 +367,37 @@ def records(texts, chances, model="1.0.0", publisher="Gazette"):
     )
 
 
-NAMES = ["Oslo", "Bern", "Lima", "Quito", "Rome", "Paris", "Cairo", "Tunis", "Minsk", "Vilnius", "Hanoi", "Manila", "Seoul", "Tokyo", "Doha", "Muscat"]
-DEEDS = ["warned", "protested", "thanked", "accused", "visited", "threatened", "condemned", "blamed"]
+NAMES = (
+    "Oslo",
+    "Bern",
+    "Lima",
+    "Quito",
+    "Rome",
+    "Paris",
+    "Cairo",
+    "Tunis",
+    "Minsk",
+    "Hanoi",
+    "Manila",
+)
+DEEDS = (
+    "warned",
+    "protested",
+    "thanked",
+    "accused",
+    "visited",
+    "threatened",
+    "condemned",
+    "blamed",
+)
+GOODS = ("grain", "fish", "gas", "visas", "ports")
 
 
 def plenty(n=200, seed=0):
     rng = np.random.default_rng(seed)
     drawn = rng.choice(NAMES, (n, 2))
     texts = [
-        f"{a} {rng.choice(DEEDS)} {b} over {' '.join(rng.choice(['grain', 'fish', 'gas', 'visas', 'ports'], 3))} no {at}"
+        f"{a} {rng.choice(DEEDS)} {b} over {' '.join(rng.choice(GOODS, 3))} no {at}"
         + "abcdefghij"[at % 10] * 3
         + "klmnopqrst"[at // 10 % 10] * 3
         for at, (a, b) in enumerate(drawn)
@@ -385,15 +407,23 @@ def plenty(n=200, seed=0):
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl", "jsonl.gz", "csv"])
 def test_every_format_of_tension_score_is_read_alike(tmp_path, ending, statements):
-    from scoring import cli as scoring_cli
-
     news = write(
         tmp_path / "news.jsonl",
         [{"sentence": text} for text in [*statements["text"][:20], "-Oslo met Bern."]],
     )
     want, table = tmp_path / "want.parquet", tmp_path / f"table.{ending}"
     for out in (want, table):
-        assert scoring_cli.run(["score", "--all", str(news), "-o", str(out)]) == 0
+        assert (
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "scoring",
+                    *map(str, ["score", "--all", str(news), "-o", str(out)]),
+                ]
+            ).returncode
+            == 0
+        )
     pd.testing.assert_frame_equal(tables.read([table]).free, tables.read([want]).free)
 
 
@@ -694,13 +724,13 @@ def own_statements(n):
 
 
 def test_study_compares_the_ways_and_is_the_same_again():
-    plan = study.Plan(start=100, batch=100, until=300, folds=2, seeds=1)
-    statements = own_statements(800)
+    plan = study.Plan(start=60, batch=60, until=180, folds=2, seeds=1)
+    statements = own_statements(400)
     done = []
     found = study.study(statements, plan, told=lambda at, total: done.append((at, total)))
     assert found == study.study(statements, plan)
     assert done[-1] == (6, 6)
-    assert found["labels"] == [100, 200, 300]
+    assert found["labels"] == [60, 120, 180]
     first = {way: found[way]["curve"][0] for way in study.WAYS}
     assert len(set(first.values())) == 1  # all begin with the same labels
     assert found["target"] == found["random"]["curve"][-1] > first["random"]
@@ -730,8 +760,9 @@ def test_study_says_what_it_needs(tmp_path, capsys):
     flat = own_statements(200).assign(level="none")
     with pytest.raises(UsageError, match="statements or more of every level"):
         study.study(flat, study.Plan(50, 10, 70, 2, 1))
-    from training.hydrate import CORPUS
-
-    command = f"review study --data {CORPUS / 'own.jsonl'} --start 60 --batch 60 --until 120 --folds 2 --seeds 1"
+    data = write(
+        tmp_path / "own.jsonl", own_statements(300).drop(columns="place").to_dict("records")
+    )
+    command = f"review study --data {data} --start 60 --batch 60 --until 120 --folds 2 --seeds 1"
     assert cli.run(command.split()) == 0
     assert "saves" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
+from threadpoolctl import threadpool_limits
 
 from scoring.errors import UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
@@ -120,7 +121,8 @@ def study(
         for fold, (train, test) in enumerate(parts.split(data.levels, data.levels, data.groups)):
             for way in WAYS:
                 rng = np.random.default_rng([seed, turn, fold])
-                curves[way].append(_run(data, train, test, way, plan, rng))
+                with threadpool_limits(1):  # the fits are too small to share
+                    curves[way].append(_run(data, train, test, way, plan, rng))
                 done += 1
                 told(done, total)
     return _compared({way: np.array(runs) for way, runs in curves.items()}, sizes, seed)
