@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scoring.errors import InputError, UsageError
+from scoring.errors import InputError, OutputError, UsageError
 from scoring.levels import LEVELS, PROBABILITIES, codebook
 from training import cli
 from training.dataset import DataError, read, statement_id
@@ -405,26 +405,19 @@ def plenty(n=200, seed=0):
     return records(texts, rng.dirichlet([2, 1, 0.5, 0.5], n))
 
 
-@pytest.mark.parametrize("ending", ["parquet", "jsonl", "jsonl.gz", "csv"])
-def test_every_format_of_tension_score_is_read_alike(tmp_path, ending, statements):
-    news = write(
-        tmp_path / "news.jsonl",
-        [{"sentence": text} for text in [*statements["text"][:20], "-Oslo met Bern."]],
-    )
-    want, table = tmp_path / "want.parquet", tmp_path / f"table.{ending}"
-    for out in (want, table):
-        assert (
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "scoring",
-                    *map(str, ["score", "--all", str(news), "-o", str(out)]),
-                ]
-            ).returncode
-            == 0
-        )
-    pd.testing.assert_frame_equal(tables.read([table]).free, tables.read([want]).free)
+def test_every_format_of_tension_score_is_read_alike(tmp_path, statements):
+    from scoring.cli import app
+
+    texts = [*statements["text"][:20], "-Oslo met Bern."]
+    news = write(tmp_path / "news.jsonl", [{"sentence": text} for text in texts])
+    read_as = {}
+    for ending in ("parquet", "jsonl", "jsonl.gz", "csv"):
+        table = tmp_path / f"table.{ending}"
+        app(["score", "--all", str(news), "-o", str(table)], standalone_mode=False)
+        read_as[ending] = tables.read([table]).free
+    assert set(read_as["csv"]["text"]) == set(texts)
+    for frame in read_as.values():
+        pd.testing.assert_frame_equal(frame, read_as["parquet"])
 
 
 def test_a_table_without_all_or_of_something_else_is_refused(tmp_path):
@@ -699,6 +692,17 @@ def test_merge_is_whole_or_not_at_all(tmp_path, corpus):
             ids_only=True,
             corpus=corpus,
         )
+
+
+def test_merge_says_what_it_cannot_write_to(tmp_path, corpus):
+    anna = coder("anna", ["none"] * 3)
+    with pytest.raises(UsageError, match="found a folder"):
+        merge.merge([anna], tmp_path, corpus=corpus)
+    (tmp_path / "hydrated.jsonl").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="expected UTF-8"):
+        merge.merge([anna], tmp_path / "hydrated.jsonl", corpus=corpus)
+    with pytest.raises(OutputError, match="expected"):
+        merge.merge([anna], tmp_path / "gone" / "hydrated.jsonl", corpus=corpus)
 
 
 def test_text_is_not_merged_into_what_git_would_commit(tmp_path, corpus, capsys):

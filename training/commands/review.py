@@ -88,6 +88,10 @@ def pick(
         f"{len(scored.free):,} statements to pick from; {scored.labelled:,} labelled, {scored.apart:,} kept apart "
         f"for base rates and {scored.left_out:,} named by --leave-out are left out, and what comes near them"
     )
+    if not data:
+        say(
+            "no --data: the words of real labelled statements count as new; give hydrated.jsonl too"
+        )
     past = picking.known(labelled, [*scored.known, *passed])
     queue = picking.queue(scored.free, past, per, seed, _misses(near), pool)
     _tell_picked(queue, per, "other_level" in scored.free)

@@ -156,9 +156,13 @@ def _labels(folder: Path) -> list[str]:
 
 def _before(into: Path, ids_only: bool) -> pd.DataFrame:
     """Read and check the file as it is, and refuse one that such lines do not belong into."""
+    if into.is_dir():
+        raise UsageError(
+            f"{into}: expected a file to append to, found a folder. Name a file in it."
+        )
     if not ids_only:
         _refuse_committed(into)
-    if not into.exists() or not into.read_text(encoding="utf-8").strip():
+    if not into.exists() or not into.read_bytes().strip():
         return pd.DataFrame(columns=["id", "level", "dyads"])
     labels = dataset.labels([into])
     if labels.empty == ids_only:
