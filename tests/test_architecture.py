@@ -198,7 +198,12 @@ def options(command: str, subcommand: str) -> set[str]:
     module = {"tension": "scoring.cli", "tension-train": "training.cli"}[command]
     group: Any = typer.main.get_command(importlib.import_module(module).app)
     assert subcommand in group.commands, f"{command} {subcommand}: no such command"
-    return {name for option in group.commands[subcommand].params for name in option.opts}
+    found = group.commands[subcommand]
+    parts = [
+        found,
+        *getattr(found, "commands", {}).values(),
+    ]  # of a group, those of all its commands
+    return {name for part in parts for option in part.params for name in option.opts}
 
 
 def test_commands_of_the_pages_exist():

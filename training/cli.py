@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 import typer
 
 from scoring.errors import InputError, TensionError, UsageError
-from training.commands import Data, compare, drift, params_of, promote, say, tune
+from training.commands import Data, compare, drift, params_of, promote, review, say, tune
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -416,7 +416,7 @@ def _show(title: str, metrics: Metrics) -> None:
     Console().print(table)
 
 
-for group in (tune, compare, promote, drift):
+for group in (review, tune, compare, promote, drift):
     group.add(app)
 
 

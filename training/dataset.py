@@ -195,16 +195,16 @@ def groups(statements: pd.DataFrame) -> NDArray[np.int64]:
     numpy.ndarray of int64, shape (n,)
         Group of each row, numbered from 0.
     """
-    shingles: dict[tuple[str, ...], int] = {}
+    known: dict[tuple[str, ...], int] = {}
     rows: list[int] = []
     columns: list[int] = []
     for row, text in enumerate(statements["text"]):
-        for shingle in _shingles(text):
+        for shingle in shingles(text):
             rows.append(row)
-            columns.append(shingles.setdefault(shingle, len(shingles)))
+            columns.append(known.setdefault(shingle, len(known)))
     # A graph of statements and shingles; statements joined by a path of shingles are one component.
     n = len(statements)
-    size = n + len(shingles)
+    size = n + len(known)
     edges = (np.ones(len(rows)), (np.array(rows, dtype=int), np.array(columns, dtype=int) + n))
     _, labels = connected_components(csr_array(edges, shape=(size, size)), directed=False)
     return np.unique(labels[:n], return_inverse=True)[1].astype(np.int64)
@@ -240,12 +240,12 @@ def _near(train: pd.DataFrame, held: pd.DataFrame) -> list[tuple[int, int]]:
     """Return the positions of the rows of `train` and `held` that share a shingle, sorted."""
     holders: dict[tuple[str, ...], list[int]] = {}
     for row, text in enumerate(held["text"]):
-        for shingle in _shingles(text):
+        for shingle in shingles(text):
             holders.setdefault(shingle, []).append(row)
     pairs = {
         (row, other)
         for row, text in enumerate(train["text"])
-        for shingle in _shingles(text)
+        for shingle in shingles(text)
         for other in holders.get(shingle, ())
     }
     return sorted(pairs)
@@ -322,8 +322,8 @@ def _refuse_shared(train: pd.DataFrame, held: pd.DataFrame) -> None:
         )
 
 
-def _shingles(text: str) -> list[tuple[str, ...]]:
-    """Return each stretch of `SHINGLE` words; of a shorter text the one that it is."""
+def shingles(text: str) -> list[tuple[str, ...]]:
+    """Return what near-duplicates share: each stretch of `SHINGLE` words; of a shorter text the one that it is."""
     words = _WORD.findall(text.lower())
     starts = range(max(1, len(words) - SHINGLE + 1))
     return [tuple(words[start : start + SHINGLE]) for start in starts]
@@ -340,9 +340,9 @@ def _rows(paths: Sequence[Path]) -> list[dict[str, Any]]:
     seen: dict[tuple[str, str], dict[str, Any]] = {}
     for path in _files(paths):
         before = len(rows)
-        for number, line in _lines(path):
+        for number, line in lines(path):
+            row = read_line(line, path, number) | {"place": f"{path}, line {number}"}
             try:
-                row = _row(line) | {"place": f"{path}, line {number}"}
                 _check_new(row, seen)
             except _LineError as wrong:
                 raise DataError(str(path), wrong.problem, wrong.remedy, number) from wrong
@@ -364,7 +364,14 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             raise DataError(str(path), problem, "Name the folder or the file of the statements.")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Give the lines of a JSONL file that are not blank, with their numbers from 1.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or is not UTF-8.
+    """
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -377,6 +384,34 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(content.split("\n"), 1):
         if line.strip():
             yield number, line
+
+
+def read_line(line: str, path: Path, number: int) -> dict[str, Any]:
+    """Read and check one labelled statement, or label.
+
+    Parameters
+    ----------
+    line : str
+        JSON.
+    path : Path
+        File that it is from, for messages.
+    number : int
+        Line from 1, for messages.
+
+    Returns
+    -------
+    dict
+        `FIELDS`, or `LABEL_FIELDS` of a label without text; further fields are left out.
+
+    Raises
+    ------
+    DataError
+        If it is no statement labelled by the codebook.
+    """
+    try:
+        return _row(line)
+    except _LineError as wrong:
+        raise DataError(str(path), wrong.problem, wrong.remedy, number) from wrong
 
 
 def _row(line: str) -> dict[str, Any]:
