@@ -20,6 +20,9 @@ GATES_FILE: Final = Path(__file__).with_name("gates.toml")
 SIZE: Final = "size"
 """The table of the sizes; the other tables are tiers."""
 
+TIER: Final = "tier"
+"""Metric of a tier that was lost."""
+
 SPEED: Final = "speed"
 BEHAVIOUR: Final = ("behaviour", "codebook", "past_misses")
 """Shares of the cases of ``tests/model/cases`` that hold (`training.behaviour`)."""
@@ -131,9 +134,11 @@ class Verdict(NamedTuple):
     def reason(self) -> str:
         """Say in one sentence why the gate does not hold."""
         name = f"{self.gate.table} {self.gate.metric}"
+        if self.gate.metric == TIER:
+            return f"{self.gate.table}: expected the tier that the champion has, found none."
         if self.value is None:
             has = "" if self.champion is None else f"; the champion has {number(self.champion)}"
-            return f"{name}: expected a value, found none (no such tier, or not defined on these rows){has}."
+            return f"{name}: expected a value, found none (not defined on these rows){has}."
         at = "at least" if self.gate.higher_is_better else "at most"
         why = "the limit" if self.by == "limit" else f"the champion's {number(self.champion)}"
         also = ""
@@ -288,23 +293,26 @@ def judge(gates: Gates, challenger: Figures, champion: Figures | None) -> list[V
     Returns
     -------
     list of Verdict
-        One a gate, in the order of the gates; those of a tier or an encoder that neither has are left out, and so
-        are, without a champion, those without a limit.
+        One a gate, in the order of the gates; those of a tier or an encoder that the challenger lacks are left out,
+        and so are, without a champion, those without a limit. A tier that the champion has and the challenger
+        lacks is one more, named `TIER`, that does not hold.
     """
-    verdicts = []
+    verdicts, lost = [], [tier for tier in champion or () if tier not in challenger]
     for gate in gates.gates:
+        if gate.table in lost:
+            continue
         ours = challenger.get(gate.table)
         theirs = None if champion is None else champion.get(gate.table)
         if gate.table == SIZE:  # not every model has an encoder
             ours = ours if ours and gate.metric in ours else None
             theirs = theirs if theirs and gate.metric in theirs else None
-        if (ours is None and (theirs is None or gate.table == SIZE)) or (
-            gate.limit is None and theirs is None
-        ):
+        if ours is None or (gate.limit is None and theirs is None):
             continue
-        value = None if ours is None else ours.get(gate.metric)
-        verdicts.append(_verdict(gate, value, None if theirs is None else theirs.get(gate.metric)))
-    return verdicts
+        champions = None if theirs is None else theirs.get(gate.metric)
+        verdicts.append(_verdict(gate, ours.get(gate.metric), champions))
+    return verdicts + [
+        Verdict(Gate(tier, TIER, None, None), None, None, None, "margin", False) for tier in lost
+    ]
 
 
 def _verdict(gate: Gate, value: float | None, champion: float | None) -> Verdict:

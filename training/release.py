@@ -118,6 +118,10 @@ def ship(
         shipping.commit(models, journal)
     try:
         shipping.finish(models, journal, crown)
+    except KeyboardInterrupt as error:
+        raise shipping.ShippingError(
+            f"interrupted while {one.version} was moved into place. Do the rest: tension-train promote --finish"
+        ) from error
     except TrackingError as error:
         raise shipping.ShippingError(
             f"{models / CHAMPION_FILE} names {one.version} now, but its alias could not be moved: {error} "

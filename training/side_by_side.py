@@ -63,7 +63,7 @@ def measure(
     -------
     figures : list of mapping
         Of each model: tier -> metrics of `training.evaluate.evaluate`, `training.gates.BEHAVIOUR` and
-        `training.gates.SPEED`; and `training.gates.SIZE` -> megabytes.
+        `training.gates.SPEED`, none of a tier that the first one lacks; and `training.gates.SIZE` -> megabytes.
     kinds : dict
         What the first one says to the cases, by tier.
     """
@@ -72,7 +72,9 @@ def measure(
     texts = [str(text) for text in rows["text"]]
     for tier in TIERS:
         having = [(k, one) for k, one in enumerate(candidates) if tier in tiers(one.model)]
-        if not having:
+        if not having or having[0][0] > 0:  # nothing of the challenger's to compare
+            for k, _ in having:
+                figures[k][tier] = {}
             continue
         say(f"measuring the {tier} tier on {len(rows):,} statements")
         scorers = [Scorer(one.model, tier) for _, one in having]

@@ -58,7 +58,10 @@ def store(migrated, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    yield tmp_path
+    import mlflow
+
+    mlflow.set_tracking_uri(None)  # MLflow keeps what a command set, for the process
 
 
 @pytest.fixture(scope="session")

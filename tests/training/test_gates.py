@@ -78,10 +78,11 @@ def test_a_tier_that_is_lost_does_not_hold_and_one_that_is_new_has_its_limits(ga
         "[accurate]\nmacro_f1 = { limit = 0.6, margin = 0.01 }\nspeed = { margin = 0.1 }\n"
         "[size]\nencoder = { limit = 100 }"
     )
-    none, full = {"fast": {}, "size": {}}, {"accurate": {"macro_f1": 0.7, "speed": 9.0}}
-    lost = judge(rules, none, full)
-    assert [verdict.holds for verdict in lost] == [False, False]
-    assert "the champion has 0.700" in lost[0].reason()
+    none = {"fast": {}, "size": {}}
+    full = none | {"accurate": {"macro_f1": 0.7, "speed": 9.0}}
+    [lost] = judge(rules, none, full)
+    assert not lost.holds
+    assert lost.reason() == "accurate: expected the tier that the champion has, found none."
     [new] = judge(rules, full, none)
     assert (new.by, new.holds) == ("limit", True)
     assert judge(rules, none, none) == []
@@ -90,8 +91,9 @@ def test_a_tier_that_is_lost_does_not_hold_and_one_that_is_new_has_its_limits(ga
 
 def test_what_is_not_defined_does_not_hold(gates):
     rules = gates("[fast]\n'threat.f1' = { limit = 0.1 }\n'warning.f1' = { margin = 0.1 }")
-    first, second = judge(rules, {"fast": {"warning.f1": 0.5}}, {"fast": {}})
+    first, second = judge(rules, {"fast": {"warning.f1": 0.5}}, {"fast": {"threat.f1": 0.3}})
     assert not first.holds
+    assert first.reason().endswith("the champion has 0.300.")
     assert "threat.f1: expected a value, found none" in first.reason()
     assert second.holds  # the champion has none to hold it against
 

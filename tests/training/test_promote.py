@@ -632,3 +632,16 @@ def test_an_alias_that_cannot_be_moved_is_moved_later(place, rival, capsys, monk
     assert standing()._replace(registry="") == ("rival", "", "rival", None, None, True)
     assert run("promote", "--finish") == 0
     assert "nothing was half done" in capsys.readouterr().err
+
+
+def test_an_interrupt_on_the_way_does_not_say_that_nothing_was_done(
+    place, rival, capsys, monkeypatch
+):
+    def interrupted(said):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.release.crown", interrupted)
+    assert run(*asked(rival)) == 1
+    assert "interrupted while rival was moved into place" in capsys.readouterr().err
+    assert run("promote", "--finish") == 0
+    assert standing().agree
