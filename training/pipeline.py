@@ -73,16 +73,16 @@ class Params:
     role_c: float = 0.3
     level_bits: int = 19
     role_bits: int = 17
-    balance: float = 0.8
+    balance: float = 1.1
     unsure_weight: float = 0.5
     own_weight: float = 0.7
     review_share: float = 0.15
     dyad_at_least: float = 0.5
     soft_weight: float = 1.0
-    soft_balance: float = 0.5
+    soft_balance: float = 0.6
     doubt_below: float = 0.93
     head_c: float = 1.0
-    head_balance: float = 0.25
+    head_balance: float = 0.05
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
