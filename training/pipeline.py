@@ -65,8 +65,8 @@ class Params:
         was trained with balanced levels and leans to the rare ones by itself.
     doubt_below : float
         Probability of its most probable level below which the fast tier asks the encoder.
-    head_c, head_balance : float
-        Inverse regularisation of the accurate tier's heads, and the exponent of its class weights.
+    head_c, role_head_c, head_balance : float
+        Inverse regularisation of the accurate tier's two heads, and the exponent of the first one's class weights.
     """
 
     level_c: float = 20.0
@@ -81,8 +81,9 @@ class Params:
     soft_weight: float = 1.0
     soft_balance: float = 0.6
     doubt_below: float = 0.93
-    head_c: float = 1.0
-    head_balance: float = 0.05
+    head_c: float = 0.03
+    role_head_c: float = 1.0
+    head_balance: float = 0.0
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
@@ -402,7 +403,7 @@ def _role_head(
         found = candidates(clause.text, clause.mentions)
         features.append(role_features(found, fast.roles(clause, found), reading))
         is_dyad += _are_dyads(found, dyads)
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=params.head_c))
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=params.role_head_c))
     return head.fit(np.vstack(features), is_dyad)
 
 
