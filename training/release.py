@@ -22,7 +22,7 @@ from training import behaviour, card, shipping
 from training.dataset import digest
 from training.gates import Figures, number
 from training.side_by_side import Candidate, Kinds
-from training.tracking import TrackingError, registry
+from training.tracking import TrackingError, registry, shown_uri
 
 CHANGELOG_FILE: Final = "CHANGELOG.md"
 _SHOWN: Final = {
@@ -132,7 +132,7 @@ def ship(
 
 def _registry(number: str, previous: str | None) -> dict[str, str | None]:
     return {
-        "uri": hashlib.sha256(registry.uri().encode()).hexdigest(),
+        "uri": hashlib.sha256(registry.address().encode()).hexdigest(),
         "name": registry.name(),
         "number": number,
         "previous": previous,
@@ -148,12 +148,12 @@ def crown(said: Mapping[str, Any]) -> None:
         If this is another registry, or it does not answer.
     """
     if (
-        said["uri"] != hashlib.sha256(registry.uri().encode()).hexdigest()
+        said["uri"] != hashlib.sha256(registry.address().encode()).hexdigest()
         or said["name"] != registry.name()
     ):
         raise registry.RegistryError(
             f"expected the registry that the promotion began with (registered model {said['name']}), found "
-            f"{registry.shown()} ({registry.name()}). Set MLFLOW_TRACKING_URI as it was, or start in the same folder."
+            f"{shown_uri()} ({registry.name()}). Set MLFLOW_TRACKING_URI as it was, or start in the same folder."
         )
     registry.crown(str(said["number"]), said["previous"])
 

@@ -169,7 +169,7 @@ def test_who_was_read_from_the_registry_or_a_run_is_the_same_model(
     assert capsys.readouterr().out == "models:/tension-escalation/1\n"
     assert standing().challenger == "rival"
     with open_run("by hand") as tracked:
-        tracked.log_folder(rival)
+        tracked.log_served(rival)
     before = files(place)
     for reference in ("models:/tension-escalation@challenger", tracked.id):
         assert run(*asked(reference, "--dry-run", "--json")) == 0
@@ -420,7 +420,7 @@ def test_a_past_miss_that_was_taken_out_refuses(place, rival, capsys):
 
 
 def test_a_locked_store_promotes_nothing(place, rival, capsys, monkeypatch):
-    monkeypatch.setattr(registry, "PATIENCE", 0.1)
+    monkeypatch.setattr("training.tracking.store.SQLITE_PATIENCE", 0.1)
     before = files(place)
     with closing(sqlite3.connect(place / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -613,7 +613,7 @@ def test_the_command_killed_is_finished_by_the_next_one(place, rival, capsys):
 
 
 def test_an_alias_that_cannot_be_moved_is_moved_later(place, rival, capsys, monkeypatch):
-    monkeypatch.setattr(registry, "PATIENCE", 0.1)
+    monkeypatch.setattr("training.tracking.store.SQLITE_PATIENCE", 0.1)
 
     def while_locked(said):
         with closing(sqlite3.connect(place / "mlflow.db")) as other:
