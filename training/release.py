@@ -14,7 +14,13 @@ from typing import Any, Final
 
 import pandas as pd
 
-from scoring.artifact import CHAMPION_FILE, MANIFEST_FILE, MODEL_FILE, whole_copy
+from scoring.artifact import (
+    CHAMPION_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    share_encoder,
+    whole_copy,
+)
 from scoring.errors import TensionError
 from scoring.levels import LEVELS
 from scoring.tiers import TIERS
@@ -109,6 +115,9 @@ def ship(
         crowned = registry.register(whole)
         if before is not None and (models / before / MODEL_FILE).is_file():
             registry.register(models / before)  # else there is nothing to roll the alias back to
+        # Last: without its encoder it is whole only in its place, and the registry's copy lies elsewhere.
+        if whole != one.folder and (home := share_encoder(whole, models)):
+            say(f"{one.version} has the encoder of {home}, and shares its file")
         journal = shipping.Journal(
             one.version,
             before,
