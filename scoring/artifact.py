@@ -263,15 +263,17 @@ def _encoder_file(folder: Path, parts: dict[str, dict[str, Any]], name: str) -> 
     return own if home is None or own.is_file() else folder.absolute().parent / home / name
 
 
-def share_encoder(folder: Path) -> str | None:
-    """Drop the encoder of a model folder where a version beside it has the same one; the manifest then names it.
+def share_encoder(folder: Path, versions: Path | None = None) -> str | None:
+    """Drop the encoder of a model folder where another version has the same one; the manifest then names it.
 
     An encoder is a hundred megabytes, and versions often differ in all else only.
 
     Parameters
     ----------
     folder : Path
-        A model folder among those of other versions.
+        A model folder.
+    versions : Path, optional
+        Folder of the versions that it is to lie among; by default the one that it lies in.
 
     Returns
     -------
@@ -283,9 +285,10 @@ def share_encoder(folder: Path) -> str | None:
     ArtifactMissing, ArtifactTampered
         If `folder` is not that of a model.
     """
-    manifest = _manifest(folder)
-    for other in sorted(folder.absolute().parent.glob(f"*/{ENCODER_FILE}")):
-        if other.parent.name == folder.name or "encoder" not in manifest:
+    manifest, own = _manifest(folder), folder.absolute()
+    among = own.parent if versions is None else versions.absolute()
+    for other in sorted(among.glob(f"[!.]*/{ENCODER_FILE}")):
+        if other.parent == own or "encoder" not in manifest:
             continue
         if all(
             _digest(other.with_name(name)) == manifest["encoder"][name]["sha256"]

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scoring.batch import CsvWriter, json_line, whole_file
-from scoring.errors import InputError, UsageError
+from scoring.errors import UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.tiers import TIERS
-from training import card
+from training import card, scored
 from training.dataset import DataError, statement_id
 from training.evaluate import RESAMPLES, Metrics, ratio, with_intervals
 
@@ -88,7 +88,7 @@ def read_tables(tables: Sequence[Path], leave_out: Sequence[Path] = ()) -> Popul
     Parameters
     ----------
     tables : sequence of Path
-        Parquet files of ``tension score --all``.
+        Of ``tension score --all``: Parquet, JSONL or CSV.
     leave_out : sequence of Path, optional
         JSONL files with ``id``: statements that were labelled before, and may have been trained on.
 
@@ -103,27 +103,27 @@ def read_tables(tables: Sequence[Path], leave_out: Sequence[Path] = ()) -> Popul
     UsageError
         If they were scored by several models, or lack the rows of `none`.
     """
-    frame = pd.concat([_table(path) for path in tables], ignore_index=True)
-    scored = frame[frame["level"].notna()]
-    if "none" not in set(scored["level"]):
+    frame = pd.concat(list(scored.read(map(str, tables), _COLUMNS)), ignore_index=True)
+    rows = frame[frame["level"].notna()]
+    if "none" not in set(rows["level"]):
         raise UsageError(
             "expected tables with the rows of every level, found none called none. "
             "Score with --all."
         )
-    models = sorted(set(scored["model"]))
+    models = sorted(set(rows["model"]))
     if len(models) > 1:
         raise UsageError(
             f"expected tables scored by one model and tier, found {', '.join(models)}. "
             "Draw from each by itself."
         )
-    unscored = set(frame["text"]) - set(scored["text"])
-    scored = scored.assign(id=[statement_id(text) for text in scored["text"]])
-    scored = scored.assign(
-        code=scored["level"].map(CODE), publisher=scored["publisher"].fillna(_NO_PUBLISHER)
+    unscored = set(frame["text"]) - set(rows["text"])
+    rows = rows.assign(id=[statement_id(text) for text in rows["text"]])
+    rows = rows.assign(
+        code=rows["level"].map(CODE), publisher=rows["publisher"].fillna(_NO_PUBLISHER)
     ).sort_values(["id", "code", "score"], ascending=[True, False, False], kind="stable")
-    scored = scored.drop_duplicates("id").drop(columns="code")
-    known = scored["id"].isin({id_ for path in leave_out for id_ in ids(path)})
-    statements = scored[~known].reset_index(drop=True)
+    rows = rows.drop_duplicates("id").drop(columns="code")
+    known = rows["id"].isin({id_ for path in leave_out for id_ in ids(path)})
+    statements = rows[~known].reset_index(drop=True)
     return Population(statements, len(unscored), int(known.sum()))
 
 
@@ -206,18 +206,6 @@ def write(sheet: pd.DataFrame, key: Sequence[Mapping[str, Any]], to: Path, key_t
         writer.write(sheet)
         writer.close()
         key_file.write(b"".join(map(json_line, key)))
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path, columns=list(_COLUMNS))
-    except (OSError, ValueError, KeyError) as error:
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            str(path),
-            f"expected a Parquet table of tension score, found none ({found:.200}).",
-            "Score with --all -o TABLE.parquet.",
-        ) from error
 
 
 def _tier(model: str) -> str:

@@ -19,6 +19,7 @@ import pandas as pd
 from scoring import artifact
 from scoring.errors import TensionError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
+from training import seen
 from training.dataset import DataError, digest
 from training.evaluate import (
     INTERVAL,
@@ -194,7 +195,6 @@ def compare(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-    seen: Callable[[Path], Collection[str] | None] = lambda _: None,
     say: Say = lambda _: None,
 ) -> Comparison:
     """Compare two models on labelled statements.
@@ -204,13 +204,12 @@ def compare(
     a, b : Side
         From `load`.
     statements : pandas.DataFrame
-        From `training.dataset.read`. Those that either model was trained on are left out.
+        From `training.dataset.read`. Those that either model was trained on, as far as its folder says, are left
+        out.
     seed : int, optional
         Seed of the draws.
     resamples : int, optional
         How many draws.
-    seen : callable, optional
-        Gives the ids that the model of a folder was trained on; None if it does not say.
     say : callable, optional
         Called with a line on each step that takes long.
 
@@ -225,7 +224,9 @@ def compare(
     scoring.errors.TierMissing
         If a model lacks the tier.
     """
-    left, known = unseen(statements, [a.folder, b.folder], seen)
+    left, known = unseen(
+        statements, [seen.read(side.folder, side.model.manifest).ids for side in (a, b)]
+    )
     if known:
         say(f"left out {known:,} statements that one of the models was trained on")
 
@@ -241,9 +242,7 @@ def compare(
 
 
 def unseen(
-    statements: pd.DataFrame,
-    folders: Sequence[Path],
-    seen: Callable[[Path], Collection[str] | None],
+    statements: pd.DataFrame, trained_on: Sequence[Collection[str] | None]
 ) -> tuple[pd.DataFrame, int]:
     """Leave out the statements that one of the models was trained on.
 
@@ -251,10 +250,8 @@ def unseen(
     ----------
     statements : pandas.DataFrame
         With a column ``id``.
-    folders : sequence of Path
-        Of the models.
-    seen : callable
-        Gives the ids of a folder; None if it does not say.
+    trained_on : sequence of collection of str, or None
+        Ids of the statements of each model; None if it does not say.
 
     Returns
     -------
@@ -268,9 +265,7 @@ def unseen(
     DataError
         If none is left.
     """
-    known: set[str] = set()
-    for folder in folders:
-        known |= set(seen(folder) or ())
+    known = {id_ for ids in trained_on for id_ in ids or ()}
     marks = statements["id"].isin(known)
     if marks.all():
         raise DataError(

@@ -9,13 +9,10 @@ permutation test), and Holm's correction allows for the number of figures.
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,8 +23,8 @@ from numpy.typing import NDArray
 
 from scoring.errors import InputError, UsageError
 from scoring.features import stem
-from scoring.inputs import expand, open_source, unreadable
 from scoring.levels import CODE, LEVELS, PROBABILITIES
+from training import scored
 from training.dataset import labels, statement_id
 
 PERMUTATIONS: Final = 1999
@@ -66,7 +63,6 @@ _COLUMNS: Final = (
 )
 _STATEMENT: Final = ["article", "sentence", "text"]
 _WORD: Final = re.compile(r"[^\W\d_]+")
-_BOOL: Final = {"true": True, "false": False, True: True, False: False}
 _SHOWN: Final = 3  # actors, and words, that are named
 _ROUNDING: Final = 1e-12  # sums in another order may differ by so much and be the same
 
@@ -126,7 +122,8 @@ def read(name: str) -> Feed:
     UsageError
         If several models scored it, or the rows of `none` were left out.
     """
-    frame = pd.concat(list(_tables(name)), ignore_index=True)
+    tables = [table.assign(file=at) for at, table in enumerate(scored.read([name], _COLUMNS))]
+    frame = pd.concat(tables, ignore_index=True)
     frame = frame.drop_duplicates(["article_id", "sentence", "text", "source", "target", "level"])
     if frame.empty:
         raise InputError(name, "expected scored statements, found no row.", "Was the feed empty?")
@@ -134,8 +131,7 @@ def read(name: str) -> Feed:
     if len(models) > 1:
         found = ", ".join(models)
         raise UsageError(f"{name}: expected one model and tier, found {found}. Score it with one.")
-    scored = frame["level"].notna()
-    if scored.any() and not (frame["level"] == LEVELS[0]).any():
+    if frame["level"].notna().any() and not (frame["level"] == LEVELS[0]).any():
         raise UsageError(
             f"{name}: expected the rows of every level, found none called none. Score with --all."
         )
@@ -159,78 +155,6 @@ def read(name: str) -> Feed:
 def _digest(frame: pd.DataFrame) -> str:
     hashes = pd.util.hash_pandas_object(frame[list(_COLUMNS)], index=False)
     return hashlib.sha256(hashes.to_numpy().tobytes()).hexdigest()
-
-
-def _tables(name: str) -> Iterator[pd.DataFrame]:
-    """Read the tables that a name stands for, with the number of the file as a column."""
-
-    def fail(error: InputError) -> None:
-        raise error
-
-    for number, source in enumerate(expand([name], fail)):
-        try:
-            with closing(open_source(source)) as stream:
-                rows = _rows(stream, source.name, source.suffix)
-        except OSError as error:
-            raise unreadable(source.name, error) from error
-        yield _checked(rows, source.name).assign(file=number)
-
-
-def _rows(stream: io.BufferedReader, name: str, suffix: str) -> pd.DataFrame:
-    """Read the columns of one table that are needed, as they are in the file."""
-    try:
-        if suffix == ".parquet":
-            return pd.read_parquet(io.BytesIO(stream.read()), columns=list(_COLUMNS))
-        if suffix == ".csv":
-            texts = pd.read_csv(stream, dtype=str, keep_default_na=False, usecols=list(_COLUMNS))
-            return texts.replace("", None)
-    except (ValueError, KeyError, OSError) as error:
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _no_table(name, f"({found:.200})") from error
-    if suffix not in (".jsonl", ".ndjson", ""):
-        raise _no_table(name, f"a file that ends in {suffix}")
-    rows = []
-    for number, line in enumerate(stream, 1):
-        try:
-            row = json.loads(line)
-            rows.append([row[column] for column in _COLUMNS])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise _no_table(name, repr(error)[:200], number) from error
-    return pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
-
-
-def _no_table(name: str, found: str, line: int | None = None) -> InputError:
-    problem = f"expected a Parquet, JSONL or CSV table of tension score, found {found}."
-    return InputError(name, problem, "Score with --all -o TABLE.parquet.", line)
-
-
-def _checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Give the columns their types; what does not fit is an error that names the row."""
-    out = rows.astype(object).where(rows.notna(), None)
-    for column in ("article_id", "text", "source", "target", "model"):
-        out[column] = [None if value is None else _undefused(str(value)) for value in out[column]]
-    level = out["level"].isin([*LEVELS, None])
-    numbers = {
-        column: pd.to_numeric(out[column], errors="coerce").astype(float)
-        for column in ("sentence", "score", *PROBABILITIES)
-    }
-    given = out["level"].notna()
-    right = level & out["article_id"].notna() & out["text"].notna() & out["model"].notna()
-    right &= numbers["sentence"].notna()
-    for column in ("score", *PROBABILITIES):
-        right &= ~given | numbers[column].between(0, 1)
-    review = out["review"].map(lambda value: _BOOL.get(value))
-    right &= review.notna()
-    if not right.all():
-        at = int((~right).to_numpy().argmax())
-        shown = {key: value for key, value in out.iloc[at].items() if key != "text"}
-        raise _no_table(name, f"a row that is none: {shown!r:.200}", at + 1)
-    return out.assign(**numbers, review=review.astype(bool))
-
-
-def _undefused(cell: str) -> str:
-    """Take away the quote with which CSV keeps a spreadsheet from running a cell as a formula."""
-    return cell[1:] if cell.startswith("'") and cell[1:2] in tuple("=+-@\t\r\n＝＋－＠") else cell
 
 
 # --- figures ---

@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import cpu_count
 from numpy.typing import NDArray
 
 from scoring.actors import find_mentions
@@ -474,13 +476,13 @@ def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -
             f"{folder}: expected a model with an encoder, found none. Give one that has the accurate tier."
         )
     parts = [list(texts[at : at + _PART]) for at in range(0, len(texts), _PART)]
-    told = Parallel(n_jobs=-1, return_as="generator")(
-        delayed(_read)(str(folder), part) for part in parts
-    )
     out: list[dict[str, Any]] = []
-    for rows in told:
-        out += rows
-        say(f"labelled {len(out):,} of {len(texts):,}")
+    # Not joblib's processes: they take an encoder for a leak of memory, and begin anew.
+    processes = max(1, min(cpu_count(), len(parts)))
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for rows in pool.map(partial(_read, str(folder)), parts):
+            out += rows
+            say(f"labelled {len(out):,} of {len(texts):,}")
     return pd.DataFrame(out, columns=["text", "parts", *PROBABILITIES])
 
 

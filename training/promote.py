@@ -34,7 +34,7 @@ from training.release import (
     ship,
 )
 from training.side_by_side import Candidate, behave, measure
-from training.tracking import registry
+from training.tracking import registry, shown_uri
 
 Say = Callable[[str], None]
 
@@ -297,7 +297,7 @@ def standing(models: Path = Path("models")) -> Standing:
         digest_ = registry.content_digest(_manifest(models / named))
     return Standing(
         named,
-        f"models:/{registry.name()}@{registry.CHAMPION} in {registry.shown()}",
+        f"models:/{registry.name()}@{registry.CHAMPION} in {shown_uri()}",
         champion and champion.version,
         challenger and challenger.version,
         left and left.version,
@@ -386,7 +386,7 @@ def check_agreement(folder: Path) -> None:
     if crowned.digest != registry.content_digest(manifest):
         raise PromotionError(
             f"expected one champion, found {folder.name} in {folder.parent / CHAMPION_FILE} and "
-            f"{crowned.version} in the registry {registry.shown()}. "
+            f"{crowned.version} in the registry {shown_uri()}. "
             f"If the files are right: tension-train register {folder} --alias champion"
         )
 
@@ -473,7 +473,7 @@ def _previous(now: str | None) -> str:
             else f"{crowned.version}, before it {crowned.previous or 'nothing'}"
         )
         raise PromotionError(
-            f"expected the registry {registry.shown()} to know what was champion before {now}, found {found}. "
+            f"expected the registry {shown_uri()} to know what was champion before {now}, found {found}. "
             "Say it: tension-train rollback --to VERSION"
         )
     return crowned.previous

@@ -14,7 +14,13 @@ from typing import Any, Final
 
 import pandas as pd
 
-from scoring.artifact import CHAMPION_FILE, MANIFEST_FILE, MODEL_FILE, whole_copy
+from scoring.artifact import (
+    CHAMPION_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    share_encoder,
+    whole_copy,
+)
 from scoring.errors import TensionError
 from scoring.levels import LEVELS
 from scoring.tiers import TIERS
@@ -22,7 +28,7 @@ from training import behaviour, card, shipping
 from training.dataset import digest
 from training.gates import Figures, number
 from training.side_by_side import Candidate, Kinds
-from training.tracking import TrackingError, registry
+from training.tracking import TrackingError, registry, shown_uri
 
 CHANGELOG_FILE: Final = "CHANGELOG.md"
 _SHOWN: Final = {
@@ -109,6 +115,9 @@ def ship(
         crowned = registry.register(whole)
         if before is not None and (models / before / MODEL_FILE).is_file():
             registry.register(models / before)  # else there is nothing to roll the alias back to
+        # Last: without its encoder it is whole only in its place, and the registry's copy lies elsewhere.
+        if whole != one.folder and (home := share_encoder(whole, models)):
+            say(f"{one.version} has the encoder of {home}, and shares its file")
         journal = shipping.Journal(
             one.version,
             before,
@@ -132,7 +141,7 @@ def ship(
 
 def _registry(number: str, previous: str | None) -> dict[str, str | None]:
     return {
-        "uri": hashlib.sha256(registry.uri().encode()).hexdigest(),
+        "uri": hashlib.sha256(registry.address().encode()).hexdigest(),
         "name": registry.name(),
         "number": number,
         "previous": previous,
@@ -148,12 +157,12 @@ def crown(said: Mapping[str, Any]) -> None:
         If this is another registry, or it does not answer.
     """
     if (
-        said["uri"] != hashlib.sha256(registry.uri().encode()).hexdigest()
+        said["uri"] != hashlib.sha256(registry.address().encode()).hexdigest()
         or said["name"] != registry.name()
     ):
         raise registry.RegistryError(
             f"expected the registry that the promotion began with (registered model {said['name']}), found "
-            f"{registry.shown()} ({registry.name()}). Set MLFLOW_TRACKING_URI as it was, or start in the same folder."
+            f"{shown_uri()} ({registry.name()}). Set MLFLOW_TRACKING_URI as it was, or start in the same folder."
         )
     registry.crown(str(said["number"]), said["previous"])
 

@@ -240,12 +240,17 @@ def test_nothing_in_scoring_unpickles():
 
 @pytest.fixture
 def versions(tmp_path) -> Path:
-    """Two versions with the same encoder, which is that of the shipped model."""
-    shipped = shipped_folder()
-    if "encoder" not in json.loads((shipped / MANIFEST_FILE).read_text()):
-        pytest.skip("the shipped model has no encoder")
+    """Two versions with the same encoder, which is but a few bytes: it is carried, not asked."""
+    files = {artifact.ENCODER_FILE: b"an encoder", artifact.TOKENIZER_FILE: b"a tokenizer"}
+    for name, part in files.items():
+        (tmp_path / name).write_bytes(part)
+    encoder, tokenizer = (tmp_path / name for name in files)
+    said = {"review_below": 0.5, "dyad_at_least": 0.5}
+    accurate = {"accurate": {"review_below": 0.5, "doubt_below": 0.5}}
+    heads = artifact.Heads({"d": 4}, {"e": 5}, encoder, tokenizer)
     for name in ("1", "2"):
-        artifact.whole_copy(shipped, tmp_path / "models" / name)
+        model = Model({"a": 1}, {"b": 2}, {"version": name} | said | accurate, heads)
+        artifact.save(model, tmp_path / "models" / name)
     return tmp_path / "models"
 
 
@@ -260,6 +265,20 @@ def test_a_version_shares_the_encoder_of_an_earlier_one(versions, tmp_path):
     assert artifact.encoder_files(load(copy).accurate) == before
     with pytest.raises(ArtifactMissing, match=r"1.encoder\.onnx"):
         artifact.encoder_files(load(versions / "2").accurate)
+
+
+def test_an_encoder_is_shared_from_where_a_version_is_made(versions, tmp_path):
+    made = tmp_path / "stage"
+    made.mkdir()
+    (versions / "2").rename(made / "2-3")
+    (versions / "1").rename(versions / ".half")  # what a killed process left is no version
+    assert artifact.share_encoder(made / "2-3", versions) is None
+    (versions / ".half").rename(versions / "1")
+    before = artifact.encoder_files(load(made / "2-3").accurate)
+    assert artifact.share_encoder(made / "2-3", versions) == "1"
+    (made / "2-3").rename(versions / "3")
+    assert not (versions / "3" / artifact.ENCODER_FILE).exists()
+    assert artifact.encoder_files(load(versions / "3").accurate) == before
 
 
 def test_another_encoder_is_not_shared(versions):

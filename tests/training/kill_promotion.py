@@ -19,12 +19,13 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 
-from scoring.artifact import load
+from scoring.artifact import encoder_files, load
 from training import promote, release, shipping
 from training.side_by_side import Candidate, behave
 from training.tracking import registry
@@ -112,7 +113,10 @@ def state(root: Path) -> dict[str, Any]:
 def champion_loads(root: Path) -> str:
     """Load what ``CHAMPION`` names, as any reader may at any moment."""
     named = release.named_champion(root / "models")
-    return str(load(root / "models" / str(named)).manifest["version"])
+    model = load(root / "models" / str(named))
+    assert model.accurate is not None
+    encoder_files(model.accurate)  # wherever it lies, it is the one that was trained with
+    return str(model.manifest["version"])
 
 
 def main() -> None:
@@ -120,7 +124,8 @@ def main() -> None:
     root, challenger, scratch = (Path(argument).resolve() for argument in sys.argv[1:])
     for name in CALLS:
         announced(name)
-    one = Candidate(challenger, load(challenger))
+    model = load(challenger)
+    one = Candidate(challenger, replace(model, accurate=None))  # its encoder is but a name
     cases = promote.folder_of_cases(root / "models")
     assert cases is not None
     kinds = behave(one, cases)

@@ -113,8 +113,12 @@ def test_tables_that_do_not_do_are_named(tmp_path, scored):
     broken.write_text("PAR1")
     strange = tmp_path / "strange.parquet"
     pd.DataFrame({"text": ["x"]}).to_parquet(strange)
-    for path in (broken, strange, tmp_path / "nowhere.parquet"):
-        with pytest.raises(InputError, match=rf"{path.name}: expected a Parquet table of tension"):
+    for path, expected in (
+        (broken, "a Parquet, JSONL or CSV table"),
+        (strange, "a Parquet, JSONL or CSV table"),
+        (tmp_path / "nowhere.parquet", "a file or folder, found none"),
+    ):
+        with pytest.raises(InputError, match=rf"{path.name}: expected {expected}"):
             read_tables([path])
     labels = tmp_path / "labels.jsonl"
     for line, message in (("{}", "expected an id"), ("[1]", "found list"), ("{", "found none")):

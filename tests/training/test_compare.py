@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -28,6 +29,7 @@ from training.compare import (
 from training.dataset import DataError, read
 from training.evaluate import Predictions, evaluate
 from training.pipeline import Params
+from training.seen import SEEN_FILE
 from training.train import fit_alone, predict
 
 
@@ -138,16 +140,24 @@ def test_the_most_telling_comes_first_and_dyads_last():
 
 
 def test_what_a_model_was_trained_on_is_left_out(statements):
-    known = {Path("a"): set(statements["id"][:2]), Path("b"): None}
-    left, count = unseen(statements, list(known), known.get)
+    known = [set(statements["id"][:2]), None]
+    left, count = unseen(statements, known)
     assert count == 2
     assert list(left["id"]) == list(statements["id"][2:])
     assert list(left.index) == list(range(len(left)))
     with pytest.raises(DataError, match="neither model was trained on, found none among 2"):
-        unseen(statements[:2], list(known), known.get)
+        unseen(statements[:2], known)
 
 
 # --- two models ---
+
+
+@pytest.fixture(scope="module")
+def good(trained, tmp_path_factory):
+    """Folder of the trained model, as if it did not say what it was trained on."""
+    folder = shutil.copytree(trained[1].folder, tmp_path_factory.mktemp("models") / "small")
+    (folder / SEEN_FILE).unlink()
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -171,10 +181,9 @@ def rows(trained, tmp_path_factory):
     return path
 
 
-def test_two_models_are_compared_on_the_same_rows(trained, other, rows):
-    _, outcome = trained
+def test_two_models_are_compared_on_the_same_rows(good, other, rows):
     statements = read([rows])
-    a, b = load(outcome.folder, "fast", "A"), load(other, "fast", "B")
+    a, b = load(good, "fast", "A"), load(other, "fast", "B")
     lines = []
     found = compare(a, b, statements, say=lines.append)
     assert len(lines) == 2
@@ -195,19 +204,17 @@ def test_two_models_are_compared_on_the_same_rows(trained, other, rows):
     assert few.winner is None
 
 
-def test_the_same_model_from_elsewhere_is_the_same(trained, other):
-    _, outcome = trained
-    a = Side(Path("a"), "fast", outcome.model)
-    loaded = artifact.load(outcome.folder)
-    assert load(outcome.folder, "fast", "A").is_same(Side(Path("copy"), "fast", loaded))
-    assert not load(outcome.folder, "fast", "A").is_same(load(other, "fast", "B"))
-    assert not load(outcome.folder, "fast", "A").is_same(replace(a, model=loaded, tier="accurate"))
+def test_the_same_model_from_elsewhere_is_the_same(good, other):
+    loaded = artifact.load(good)
+    a = Side(Path("a"), "fast", loaded)
+    assert load(good, "fast", "A").is_same(Side(Path("copy"), "fast", loaded))
+    assert not load(good, "fast", "A").is_same(load(other, "fast", "B"))
+    assert not load(good, "fast", "A").is_same(replace(a, model=loaded, tier="accurate"))
 
 
-def test_the_command_says_it_all_in_80_columns(store, trained, other, rows, capsys, monkeypatch):
-    _, outcome = trained
+def test_the_command_says_it_all_in_80_columns(store, good, other, rows, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    command = ["compare", str(outcome.folder), str(other), "--data", str(rows)]
+    command = ["compare", str(good), str(other), "--data", str(rows)]
     assert cli.run([*command, "--most", "2"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -231,11 +238,10 @@ def test_the_command_says_it_all_in_80_columns(store, trained, other, rows, caps
         assert database.execute("select count(*) from runs").fetchall() == [(0,)]
 
 
-def test_with_log_it_is_in_mlflow_without_texts(store, trained, other, rows, capsys):
-    _, outcome = trained
+def test_with_log_it_is_in_mlflow_without_texts(store, good, other, rows, capsys):
     command = [
         "compare",
-        str(outcome.folder),
+        str(good),
         str(other),
         "--data",
         str(rows),
@@ -255,9 +261,8 @@ def test_with_log_it_is_in_mlflow_without_texts(store, trained, other, rows, cap
     assert "text" not in json.loads(content)["statements"][0]
 
 
-def test_bad_input_is_named(store, trained, other, rows, capsys, tmp_path):
-    _, outcome = trained
-    model = str(outcome.folder)
+def test_bad_input_is_named(store, good, other, rows, capsys, tmp_path):
+    model = str(good)
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     line = json.loads(rows.read_text(encoding="utf-8").splitlines()[0])
@@ -286,18 +291,28 @@ def test_bad_input_is_named(store, trained, other, rows, capsys, tmp_path):
     assert "1 rows are too few to tell the two apart" in capsys.readouterr().out
 
 
-def test_a_model_that_was_changed_is_named(trained, tmp_path):
-    _, outcome = trained
+def test_a_model_that_was_changed_is_named(good, tmp_path):
     for name in ("model.skops", "manifest.json"):
-        (tmp_path / name).write_bytes((outcome.folder / name).read_bytes())
+        (tmp_path / name).write_bytes((good / name).read_bytes())
     with (tmp_path / "model.skops").open("ab") as file:
         file.write(b"x")
     with pytest.raises(SideError, match=r"B does not load: .*SHA-256"):
         load(tmp_path, "fast", "B")
 
 
-def test_json_leaves_texts_out_on_demand(trained, other, rows):
-    _, outcome = trained
-    found = compare(load(outcome.folder, "fast", "A"), load(other, "fast", "B"), read([rows]))
+def test_json_leaves_texts_out_on_demand(good, other, rows):
+    found = compare(load(good, "fast", "A"), load(other, "fast", "B"), read([rows]))
     assert "text" in as_dict(found)["statements"][0]
     assert "text" not in as_dict(found, texts=False)["statements"][0]
+
+
+def test_the_command_leaves_out_what_a_model_was_trained_on(trained, other, rows, capsys):
+    folder, outcome = trained
+    train, dev = (len(read([folder / f"{name}.jsonl"])) for name in ("train", "dev"))
+    command = ["compare", str(outcome.folder), str(other), "--data"]
+    assert cli.run([*command, str(rows), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["rows"] == dev
+    assert f"left out {train} statements that one of the models was trained on" in err
+    assert cli.run([*command, str(folder / "train.jsonl")]) == 1
+    assert "expected statements that neither model was trained on" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from training.behaviour import CASES, known_failures, read_json
 from training.dataset import read
 from training.pipeline import Params
 from training.promote import PromotionError, rollback, standing
-from training.release import crown
+from training.release import crown, ship
 from training.shipping import ShippingError
 from training.side_by_side import PARTS, Candidate, measure
 from training.tracking import open_run, registry
@@ -82,6 +82,20 @@ def made(store, trained):
     (store / "gates.toml").write_text(LENIENT)
     shutil.copy(folder / "dev.jsonl", store / "rows.jsonl")
     return store
+
+
+def with_encoder(folder):
+    """Give a model an accurate tier, the encoder of which is but a name: it is carried, not asked."""
+    model = artifact.load(folder)
+    encoder, tokenizer = (
+        folder / name for name in (artifact.ENCODER_FILE, artifact.TOKENIZER_FILE)
+    )
+    encoder.write_bytes(b"an encoder")
+    tokenizer.write_bytes(b"a tokenizer")
+    heads = artifact.Heads(model.level, model.roles, encoder, tokenizer)
+    manifest = model.manifest | {"accurate": {"review_below": 0.5, "doubt_below": 0.5}}
+    artifact.save(replace(model, manifest=manifest, accurate=heads), folder)
+    return folder
 
 
 def files(root):
@@ -169,7 +183,7 @@ def test_who_was_read_from_the_registry_or_a_run_is_the_same_model(
     assert capsys.readouterr().out == "models:/tension-escalation/1\n"
     assert standing().challenger == "rival"
     with open_run("by hand") as tracked:
-        tracked.log_folder(rival)
+        tracked.log_served(rival)
     before = files(place)
     for reference in ("models:/tension-escalation@challenger", tracked.id):
         assert run(*asked(reference, "--dry-run", "--json")) == 0
@@ -202,6 +216,25 @@ def test_a_folder_that_is_in_place_already_and_an_entry_written_by_hand_stay(pla
         "models/rival/metrics.json",
         "README.md",
     }
+
+
+def test_an_encoder_that_a_version_there_has_is_shared(place, rival):
+    small = with_encoder(place / "models" / "small")
+    other = with_encoder(shutil.copytree(rival, place / "rival"))
+    before, lines = artifact.encoder_files(artifact.load(other).accurate), []
+    one = Candidate(other, artifact.load(other))
+    with shipping.alone(place / "models"):
+        ship(one, place / "models", None, {}, "## rival\n", lines.append, note_previous=True)
+    assert "rival has the encoder of small, and shares its file" in lines
+    shipped = artifact.load(place / "models" / "rival")
+    assert shipped.manifest["encoder"][artifact.ENCODER_FILE]["shared_with"] == "small"
+    assert not (place / "models" / "rival" / artifact.ENCODER_FILE).exists()
+    assert artifact.encoder_files(shipped.accurate) == before
+    assert standing().agree
+    shutil.rmtree(small)  # the registry's needs no other folder
+    fetched = registry.fetch("models:/tension-escalation@champion", place / "fetched")
+    assert artifact.encoder_files(artifact.load(fetched).accurate) == before
+    assert artifact.encoder_files(artifact.load(other).accurate) == before
 
 
 # --- refused ---
@@ -420,7 +453,7 @@ def test_a_past_miss_that_was_taken_out_refuses(place, rival, capsys):
 
 
 def test_a_locked_store_promotes_nothing(place, rival, capsys, monkeypatch):
-    monkeypatch.setattr(registry, "PATIENCE", 0.1)
+    monkeypatch.setattr("training.tracking.store.SQLITE_PATIENCE", 0.1)
     before = files(place)
     with closing(sqlite3.connect(place / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -538,9 +571,11 @@ def deaths(trained, rival, migrated, tmp_path_factory):
         patch.chdir(root / "place")
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/place/mlflow.db")
         patch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
-        registry.register(made(root / "place", trained) / "models" / "small", "champion")
+        champion = with_encoder(made(root / "place", trained) / "models" / "small")
+        registry.register(champion, "champion")
+    challenger = with_encoder(shutil.copytree(rival, root / "rival"))  # which comes to be shared
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore", KILLER, root / "place", rival, root / "scratch"]
+    command = [sys.executable, "-W", "ignore", KILLER, root / "place", challenger, root / "scratch"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -557,6 +592,8 @@ def test_the_killer_saw_every_kind_of_step(deaths):
         "CHANGELOG.md",
         "README.md",
         "golden_rival.json",
+        "encoder.onnx",
+        "tokenizer.json",
     ):
         assert any(part in step for step in steps), part
     for call in ("create_model_version", "set_model_version_tag", "set_registered_model_alias"):
@@ -566,6 +603,8 @@ def test_the_killer_saw_every_kind_of_step(deaths):
     )
     assert deaths["before"]["crowned"] == ["small", None]
     assert deaths["after"]["crowned"] == ["rival", "small"]
+    assert "models/rival/manifest.json" in deaths["after"]["files"]
+    assert "models/rival/encoder.onnx" not in deaths["after"]["files"]
 
 
 def test_after_any_death_the_next_one_finds_or_makes_a_whole_state(deaths):
@@ -613,7 +652,7 @@ def test_the_command_killed_is_finished_by_the_next_one(place, rival, capsys):
 
 
 def test_an_alias_that_cannot_be_moved_is_moved_later(place, rival, capsys, monkeypatch):
-    monkeypatch.setattr(registry, "PATIENCE", 0.1)
+    monkeypatch.setattr("training.tracking.store.SQLITE_PATIENCE", 0.1)
 
     def while_locked(said):
         with closing(sqlite3.connect(place / "mlflow.db")) as other:

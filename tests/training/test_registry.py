@@ -8,7 +8,10 @@ import pytest
 
 from scoring.artifact import load
 from scoring.errors import ArtifactMissing, ArtifactTampered, UsageError
+from scoring.levels import LEVELS
+from training.pipeline import Params, level_pipeline, mask_all
 from training.tracking import TrackingError, open_run, registry
+from training.tracking.runs import MODEL_TAG
 
 
 @pytest.fixture
@@ -55,7 +58,8 @@ def test_the_model_of_a_run_is_found(trained, monkeypatch, tmp_path):
     folder, outcome = trained
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
     run = outcome.model.manifest["mlflow_run"]
-    for number, reference in enumerate((run, f"runs:/{run}")):
+    served = mlflow.MlflowClient().get_run(run).data.tags[MODEL_TAG]
+    for number, reference in enumerate((run, f"runs:/{run}", served)):
         found = registry.fetch(reference, tmp_path / str(number))
         assert load(found).manifest == load(outcome.folder).manifest
 
@@ -143,6 +147,19 @@ def test_a_run_that_died_has_no_model(store, tmp_path):
         registry.fetch(run.id, tmp_path / "to")
 
 
+def test_a_model_of_another_kind_is_named(store, statements, tmp_path):
+    """A run's level classifier alone, as a model that somebody registered."""
+    masked = mask_all(statements["text"])
+    level = level_pipeline(Params(level_bits=10)).fit(masked, statements["level"].map(LEVELS.index))
+    with open_run("by hand") as run:
+        run.log_level(level)
+    [logged] = mlflow.get_run(run.id).outputs.model_outputs
+    with pytest.raises(TrackingError, match=r"^models:/m-.*: expected a model of ours"):
+        registry.fetch(f"models:/{logged.model_id}", tmp_path / "to")
+    with pytest.raises(TrackingError, match=r"\(finished\): expected the model .* found none"):
+        registry.fetch(run.id, tmp_path / "to")
+
+
 def test_without_a_store_none_is_made_by_looking(store, monkeypatch, small):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/other.db")
     assert registry.aliased("champion") is None
@@ -153,12 +170,10 @@ def test_without_a_store_none_is_made_by_looking(store, monkeypatch, small):
 
 
 def test_a_locked_store_is_named(store, small, monkeypatch):
-    monkeypatch.setattr(registry, "PATIENCE", 0.1)
+    monkeypatch.setattr("training.tracking.store.SQLITE_PATIENCE", 0.1)
     with closing(sqlite3.connect(store / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(
-            TrackingError, match=r"mlflow\.db: expected .* locked\. Another process"
-        ):
+        with pytest.raises(TrackingError, match=r"mlflow\.db: expected .* locked\. Wait until"):
             registry.aliased("champion")
 
 

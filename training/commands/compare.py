@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -58,7 +57,7 @@ def compare_(
         )
         typer.echo(json.dumps({"same": True}) if as_json else told)
         return
-    found = compare.compare(*sides, statements, seed=seed, seen=_seen, say=say)
+    found = compare.compare(*sides, statements, seed=seed, say=say)
     if as_json:
         content = json.dumps(compare.as_dict(found), indent=1, allow_nan=False, ensure_ascii=False)
         typer.echo(content)
@@ -66,15 +65,6 @@ def compare_(
         _show(found, most)
     if log:
         say(f"MLflow run {compare.log(found, statements, seed)}")
-
-
-def _seen(folder: Path) -> Collection[str] | None:
-    """Give the ids that a model was trained on; None if its folder does not say."""
-    # On merging with branch e2: from training import seen; return seen.read(folder).ids
-    if importlib.util.find_spec("training.seen") is None:
-        return None
-    ids: Collection[str] | None = importlib.import_module("training.seen").read(folder).ids
-    return ids
 
 
 def verdict(found: Comparison) -> str:

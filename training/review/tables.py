@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pandas as pd
 
-from scoring.batch import ENDINGS
 from scoring.errors import InputError, UsageError
-from scoring.levels import CODE, LEVELS, PROBABILITIES
+from scoring.levels import CODE, PROBABILITIES
 from scoring.tiers import TIERS
+from training import scored
 from training.dataset import statement_id
 from training.hydrate import CORPUS
 from training.review.codes import objects
@@ -73,8 +70,8 @@ def read(
     UsageError
         If the rows of `none` lack, or there are more than two models.
     """
-    frame = pd.concat([_table(path) for path in tables], ignore_index=True)
-    frame = frame[frame["level"].isin(LEVELS)]
+    frame = pd.concat(list(scored.read(map(str, tables), _COLUMNS)), ignore_index=True)
+    frame = frame[frame["level"].notna()]
     if "none" not in set(frame["level"]):
         raise UsageError(
             "expected tables with the rows of every level, found none called none. Score with --all."
@@ -122,10 +119,11 @@ def _statements(rows: pd.DataFrame) -> pd.DataFrame:
 def _kept_apart(rows: pd.DataFrame) -> set[str]:
     """Return the texts that `docs/corpus.md` keeps apart: by the article that a text is read in first."""
     first = rows[rows["publisher"].isin(KEPT_APART)].drop_duplicates("text")
-    number = first["article_id"].map(
-        lambda name: int(hashlib.sha256(str(name).encode()).hexdigest()[:4], 16)
-    )
-    return set(first["text"][number % first["publisher"].map(KEPT_APART) == 0])
+    apart = [
+        int(hashlib.sha256(article.encode()).hexdigest()[:4], 16) % KEPT_APART[publisher] == 0
+        for article, publisher in zip(first["article_id"], first["publisher"], strict=True)
+    ]
+    return set(first["text"][apart])
 
 
 def ids(paths: Sequence[Path]) -> set[str]:
@@ -149,52 +147,3 @@ def ids(paths: Sequence[Path]) -> set[str]:
                     str(path), "expected an id or a text, found none.", "Add it.", number
                 )
     return found
-
-
-# --- the formats of tension score ---
-
-
-def _table(path: Path) -> pd.DataFrame:
-    kind = next((ENDINGS[end] for end in ENDINGS if path.name.endswith(end)), None)
-    remedy = "Score with --all -o TABLE.parquet (or .jsonl, .csv)."
-    if kind is None:
-        problem = f"expected a table named {', '.join(ENDINGS)}, found another ending."
-        raise InputError(str(path), problem, remedy)
-    try:
-        frame = {"parquet": _parquet, "jsonl": _jsonl, "csv": _csv}[kind](path)
-        numbers = frame[["score", *PROBABILITIES]].astype(float)
-    except (OSError, EOFError, ValueError, KeyError, csv.Error) as error:
-        found = (str(error).splitlines() or [type(error).__name__])[0]
-        problem = f"expected a table of tension score, found none ({found:.200})."
-        raise InputError(str(path), problem, remedy) from error
-    frame = frame[list(_COLUMNS)].astype(object).where(frame.notna(), None)
-    frame[numbers.columns] = numbers
-    return frame
-
-
-def _parquet(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path, columns=list(_COLUMNS))
-
-
-def _jsonl(path: Path) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            rows.append({name: json.loads(line)[name] for name in _COLUMNS})
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"line {number}: {error!r}") from error
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, usecols=list(_COLUMNS), dtype=str, keep_default_na=False)
-    frame["text"] = frame["text"].str.replace(r"^'(?=[=+\-@＝＋－＠])", "", regex=True)
-    return frame.where(frame != "", None)
-
-
-def _lines(path: Path) -> list[str]:
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).decode("utf-8-sig")
-    return text.split("\n")

@@ -13,6 +13,7 @@ from training.tracking.store import (
     STORE,
     TrackingError,
     open_store,
+    shown_uri,
     store_errors,
     store_uri,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "open_store",
     "plots",
     "reliability_plot",
+    "shown_uri",
     "store_errors",
     "store_uri",
 ]

@@ -14,7 +14,13 @@ from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID
 
-from training.tracking.store import experiment_id, open_store, store_errors, store_uri
+from training.tracking.store import (
+    experiment_id,
+    open_store,
+    sqlite_file,
+    store_errors,
+    store_uri,
+)
 
 STUDY_TAG: Final = "study"
 """Tag of a search's runs, parent and children: the name of the study that they belong to."""
@@ -22,7 +28,6 @@ STUDY_TAG: Final = "study"
 TRIAL_TAG: Final = "trial"
 """Tag of a child: the number of its trial in the study."""
 
-_SQLITE: Final = "sqlite:///"
 _MOST: Final = 1000  # metrics, or as many runs, that MLflow takes or gives in one call
 
 
@@ -183,9 +188,8 @@ def open_search(study: str, name: str) -> Iterator[Search]:
 
 def beside_store(name: str) -> Path:
     """Name a file beside the store if that is an SQLite file, else in the working directory."""
-    uri = store_uri()
-    folder = Path(uri.removeprefix(_SQLITE)).parent if uri.startswith(_SQLITE) else Path()
-    return folder / name
+    file = sqlite_file(store_uri())
+    return (file.parent if file else Path()) / name
 
 
 def log_figures(id: str, figures: Mapping[str, float], texts: Mapping[str, str]) -> None:

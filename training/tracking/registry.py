@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from scoring.artifact import MANIFEST_FILE, MODEL_FILE
 from scoring.errors import ArtifactMissing, ArtifactTampered, UsageError
-from training.tracking import STORE, TrackingError, open_run
+from training.served import ARTIFACT
+from training.tracking.runs import MODEL_TAG, open_run
+from training.tracking.store import (
+    TrackingError,
+    open_store,
+    shown_uri,
+    sqlite_file,
+    store_errors,
+    store_uri,
+)
 
-import mlflow  # isort: skip - after training.tracking, which sets what MLflow reads when it is imported
+import mlflow  # isort: skip - behind runs, which sets the environment that it reads
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 REGISTERED: Final = "tension-escalation"
 """The registered model without ``TENSION_REGISTERED_MODEL``."""
@@ -33,16 +39,13 @@ CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 ALIASES: Final = (CHAMPION, CHALLENGER)
 
-PATIENCE: float = 5.0
-"""Seconds to wait for a store that another process has locked."""
-
-_SQLITE: Final = "sqlite:///"
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
+_MODEL_URI: Final = re.compile(r"models:/([^/@]+(/\d+|@[\w-]+)|m-[0-9a-f]{32})")
 _ABSENT: Final = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 
 
 class RegistryError(TrackingError):
-    """The registry lacks what was asked for, or does not answer."""
+    """The registry, or the store, lacks what was asked for."""
 
 
 class Version(NamedTuple):
@@ -80,12 +83,10 @@ def name() -> str:
     return os.environ.get("TENSION_REGISTERED_MODEL") or REGISTERED
 
 
-def uri() -> str:
-    """Return where the registry is: ``MLFLOW_TRACKING_URI``, or `STORE` in the working directory."""
-    found = os.environ.get("MLFLOW_TRACKING_URI") or STORE
-    if found.startswith(_SQLITE):  # the same store, wherever a later command is started
-        return _SQLITE + str(Path(found.removeprefix(_SQLITE)).resolve())
-    return found
+def address() -> str:
+    """Return where the registry is: a file by its whole path, the same wherever a later command is started."""
+    file = sqlite_file(store_uri())
+    return str(file.resolve()) if file else store_uri()
 
 
 def content_digest(manifest: Mapping[str, Any]) -> str:
@@ -113,7 +114,9 @@ def versions() -> list[Version]:
     Raises
     ------
     RegistryError
-        If there is no store yet, or it does not answer. A registry without the model is an empty list.
+        If there is no store yet. A registry without the model is an empty list.
+    training.tracking.TrackingError
+        If the store does not answer.
     """
     with _client() as client:
         return _versions(client)
@@ -124,7 +127,7 @@ def aliased(alias: str) -> Version | None:
 
     Raises
     ------
-    RegistryError
+    training.tracking.TrackingError
         If the store does not answer.
     """
     if _no_store():
@@ -150,7 +153,7 @@ def register(folder: Path, alias: str | None = None) -> Version:
     ------
     scoring.errors.ArtifactMissing, scoring.errors.ArtifactTampered
         If it is no model folder.
-    RegistryError
+    training.tracking.TrackingError
         If the store does not answer or cannot be written.
     """
     manifest = _manifest(folder)
@@ -193,7 +196,7 @@ def point(alias: str, number: str) -> None:
     ------
     UsageError
         If the alias is not one of `ALIASES`.
-    RegistryError
+    training.tracking.TrackingError
         If there is no such version, or the store does not answer.
     """
     if alias not in ALIASES:
@@ -222,12 +225,12 @@ def crown(number: str, previous: str | None) -> None:
 
 
 def fetch(reference: str, to: Path) -> Path:
-    """Download the model folder of a run, or of a registered version.
+    """Download the model folder of a run, of a registered version, or of a served model.
 
     Parameters
     ----------
     reference : str
-        Id of a run (``runs:/ID`` too), or ``models:/NAME@ALIAS`` or ``models:/NAME/NUMBER``.
+        Id of a run (``runs:/ID`` too), ``models:/NAME@ALIAS``, ``models:/NAME/NUMBER`` or ``models:/m-ID``.
     to : Path
         Folder to download into.
 
@@ -239,27 +242,23 @@ def fetch(reference: str, to: Path) -> Path:
     Raises
     ------
     RegistryError
-        If there is no such run or version, it has no model, or the store does not answer.
+        If there is no such run or version, or it has no model.
+    training.tracking.TrackingError
+        If the store does not answer.
     """
     run = reference.removeprefix("runs:/").partition("/")[0]
     if _RUN_ID.fullmatch(run):
-        return _fetch_run(run, to)
-    if not re.fullmatch(r"models:/[^/@]+(/\d+|@[\w-]+)", reference):
+        return _download(_served_by(run), to, f"run {run}")
+    if not _MODEL_URI.fullmatch(reference):
         raise UsageError(
             f"expected the folder of a model, the id of an MLflow run, models:/NAME@ALIAS or models:/NAME/NUMBER, "
             f"found {reference!r}, and no folder of that name."
         )
-    with _client():
-        try:
-            _download(reference, to)
-        except MlflowException as error:
-            if not _is_absent(error) and "alias" not in str(error):
-                raise
-            raise RegistryError(_lacks(reference, error)) from error
-    return _model_in(to, reference)
+    return _download(reference, to, reference)
 
 
-def _fetch_run(run: str, to: Path) -> Path:
+def _served_by(run: str) -> str:
+    """Return the URI of the served model that a run left."""
     with _client() as client:
         try:
             found = client.get_run(run)
@@ -267,58 +266,43 @@ def _fetch_run(run: str, to: Path) -> Path:
             if not _is_absent(error):
                 raise
             raise RegistryError(
-                f"{shown()}: expected a run {run}, found none. See 'mlflow ui' for the runs of this store, or set "
+                f"{shown_uri()}: expected a run {run}, found none. See 'mlflow ui' for the runs of this store, or set "
                 "MLFLOW_TRACKING_URI to the store that has it."
             ) from error
-        for number, source in enumerate(_sources(client, found)):
-            _download(source, to / str(number))
-            if any((to / str(number)).rglob(MANIFEST_FILE)):
-                return _model_in(to / str(number), f"run {run}")
-    raise RegistryError(
-        f"run {run} ({found.info.status.lower()}): expected the model that a finished run leaves, found "
-        "none. The run died before it was saved, or was one with --no-save: train again."
-    )
-
-
-def _sources(client: Any, run: Any) -> Iterator[str]:
-    """Name what a run left that may be a model folder: artefacts under ``model``, and logged models."""
-    if any(item.path == "model" for item in client.list_artifacts(run.info.run_id)):
-        yield f"runs:/{run.info.run_id}/model"
-    for logged in run.outputs.model_outputs if run.outputs else ():
-        yield f"models:/{logged.model_id}"
-
-
-def _download(source: str, to: Path) -> None:
-    to.mkdir(parents=True, exist_ok=True)
-    bar = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
-    before = os.environ.get(bar)
-    os.environ[bar] = "false"
-    try:
-        mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=str(to))
-    finally:
-        del os.environ[bar]
-        if before is not None:
-            os.environ[bar] = before
-
-
-def _model_in(folder: Path, of: str) -> Path:
-    """Find the one model folder in what was downloaded."""
-    found = [
-        path.parent
-        for path in sorted(folder.rglob(MANIFEST_FILE))
-        if (path.parent / MODEL_FILE).is_file()
-    ]
-    if len(found) != 1:
+    if MODEL_TAG not in found.data.tags:
         raise RegistryError(
-            f"{of}: expected one model folder ({MODEL_FILE}, {MANIFEST_FILE}) among its artefacts, found {len(found)}. "
-            "Register the folder again: tension-train register."
+            f"run {run} ({found.info.status.lower()}): expected the model that a finished run leaves, found "
+            "none. The run died before it was saved, or was one with --no-save: train again."
         )
-    return found[0]
+    return str(found.data.tags[MODEL_TAG])
+
+
+def _download(uri: str, to: Path, of: str) -> Path:
+    """Download a served model; return the model folder in it."""
+    to.mkdir(parents=True, exist_ok=True)
+    with _client():
+        try:
+            mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(to))
+        except MlflowException as error:
+            if not _is_absent(error) and "alias" not in str(error):
+                raise
+            raise RegistryError(_lacks(uri, error)) from error
+    folder = to / "artifacts" / ARTIFACT
+    if not _is_model(folder):
+        raise RegistryError(
+            f"{of}: expected a model of ours ({MODEL_FILE} and {MANIFEST_FILE} in artifacts/{ARTIFACT}), found none. "
+            "Register the model folder again: tension-train register."
+        )
+    return folder
+
+
+def _is_model(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (MODEL_FILE, MANIFEST_FILE))
 
 
 def _lacks(reference: str, error: MlflowException) -> str:
     return (
-        f"{shown()}: expected {reference} in the registry, found none: {_first_line(error)} "
+        f"{shown_uri()}: expected {reference} in the registry, found none: {error.message.partition(chr(10))[0]} "
         "See 'tension-train champion' for what it holds; 'tension-train register FOLDER' adds a model."
     )
 
@@ -362,7 +346,7 @@ def _version(found: ModelVersion, aliases: Mapping[str, str]) -> Version:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST_FILE
-    if not (path.is_file() and (folder / MODEL_FILE).is_file()):
+    if not _is_model(folder):
         raise ArtifactMissing(
             f"{folder}: expected the folder of a model ({MODEL_FILE}, {MANIFEST_FILE}), found none. "
             "Give the folder that tension-train run wrote."
@@ -378,53 +362,21 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _no_store() -> bool:
-    return uri().startswith(_SQLITE) and not Path(uri().removeprefix(_SQLITE)).is_file()
+    file = sqlite_file(store_uri())
+    return file is not None and not file.is_file()
 
 
 @contextmanager
 def _client(make: bool = False) -> Iterator[Any]:
     """Open the registry; what MLflow cannot do becomes one message. `make` makes a store where there is none."""
-    for chatty in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     if not make and _no_store():
         raise RegistryError(
-            f"{shown()}: expected an MLflow store, found none. Start where mlflow.db is, set MLFLOW_TRACKING_URI, or "
-            "make one: tension-train register FOLDER."
+            f"{shown_uri()}: expected an MLflow store, found none. Start where mlflow.db is, set MLFLOW_TRACKING_URI, "
+            "or make one: tension-train register FOLDER."
         )
-    try:
-        if uri().startswith(_SQLITE):
-            with closing(sqlite3.connect(uri().removeprefix(_SQLITE), timeout=PATIENCE)) as store:
-                store.execute("BEGIN IMMEDIATE")  # fails now, where MLflow would try for minutes
-                store.rollback()
-        mlflow.set_tracking_uri(uri())
-        yield mlflow.MlflowClient(uri())
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        raise RegistryError(
-            f"{shown()}: expected an MLflow store that answers and can be written, found: {_first_line(error)} "
-            f"{_remedy(str(error))}"
-        ) from error
-
-
-def _remedy(found: str) -> str:
-    if "database schema" in found:
-        return f"It was written by another MLflow: copy it, then run 'mlflow db upgrade {shown()}'."
-    if "locked" in found:
-        return "Another process writes to it: wait until it is done, then try again."
-    return "Set MLFLOW_TRACKING_URI to a store that works, or unset it for mlflow.db here."
-
-
-def _first_line(error: Exception) -> str:
-    found = (str(error).strip().splitlines() or [""])[0][:300]
-    return _without_password(found.rstrip(".") + ".")
-
-
-def shown() -> str:
-    """Return the address of the store for messages."""
-    return _without_password(os.environ.get("MLFLOW_TRACKING_URI") or STORE)
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//", text)
+    uri = open_store()
+    with store_errors():
+        yield mlflow.MlflowClient(uri)
 
 
 @contextmanager

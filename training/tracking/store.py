@@ -81,6 +81,16 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or STORE
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file of an SQLite store; None of another store."""
+    return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+
+
+def shown_uri() -> str:
+    """Name the store as messages do, without a password."""
+    return _PASSWORD.sub("//", store_uri())
+
+
 def open_store() -> str:
     """Point MLflow to the store, after a look whether it can be written.
 
@@ -98,8 +108,8 @@ def open_store() -> str:
     for chatty, least in _CHATTY.items():
         logging.getLogger(chatty).setLevel(least)
     with store_errors():
-        if uri.startswith(_SQLITE):
-            _check_sqlite(uri)
+        if file := sqlite_file(uri):
+            _check_sqlite(file)
         mlflow.set_tracking_uri(uri)
         mlflow.MlflowClient().search_experiments(max_results=1)  # opens it, and checks its schema
     return uri
@@ -117,13 +127,11 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except (*FAILURES, OSError) as error:
-        uri = store_uri()
         found = _PASSWORD.sub("//", _complaint(error))
         named = next((text for sign, text in _REMEDIES if re.search(sign, found)), _REMEDY)
-        shown = _PASSWORD.sub("//", uri)
         raise TrackingError(
-            f"{shown}: expected an MLflow store that answers and can be written, found: {found} "
-            + named.format(uri=shown)
+            f"{shown_uri()}: expected an MLflow store that answers and can be written, found: {found} "
+            + named.format(uri=shown_uri())
         ) from error
 
 
@@ -145,8 +153,8 @@ def experiment_id(uri: str) -> str:
     if found := client.get_experiment_by_name(name):
         return str(found.experiment_id)
     beside = None
-    if uri.startswith(_SQLITE):
-        beside = (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlruns" / name).as_uri()
+    if file := sqlite_file(uri):
+        beside = (file.resolve().parent / "mlruns" / name).as_uri()
     return str(client.create_experiment(name, artifact_location=beside))
 
 
@@ -159,9 +167,9 @@ def _complaint(error: BaseException) -> str:
     return lines[0][:300].rstrip(".") + "."
 
 
-def _check_sqlite(uri: str) -> None:
+def _check_sqlite(file: Path) -> None:
     """Fail now, where MLflow would try for minutes, or would upgrade a store of an older one without asking."""
-    with closing(sqlite3.connect(uri.removeprefix(_SQLITE), timeout=SQLITE_PATIENCE)) as store:
+    with closing(sqlite3.connect(file, timeout=SQLITE_PATIENCE)) as store:
         store.execute("BEGIN IMMEDIATE")
         tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master")}
         versions = "alembic_version" in tables and store.execute("SELECT * FROM alembic_version")
