@@ -226,7 +226,7 @@ def load(folder: Path) -> Model:
     ArtifactMissing, ArtifactTruncated, ArtifactTampered, ArtifactVersion, ArtifactUntrusted
         Each says what was expected, what was found and what to do.
     """
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     content = _checked_content(folder / MODEL_FILE, manifest)
     _check_versions(folder, manifest)
     try:
@@ -285,7 +285,7 @@ def share_encoder(folder: Path, versions: Path | None = None) -> str | None:
     ArtifactMissing, ArtifactTampered
         If `folder` is not that of a model.
     """
-    manifest, own = _manifest(folder), folder.absolute()
+    manifest, own = read_manifest(folder), folder.absolute()
     among = own.parent if versions is None else versions.absolute()
     for other in sorted(among.glob(f"[!.]*/{ENCODER_FILE}")):
         if other.parent == own or "encoder" not in manifest:
@@ -323,7 +323,7 @@ def whole_copy(folder: Path, to: Path) -> Path:
     ArtifactMissing, ArtifactTampered
         If `folder` is not that of a model, or the encoder that it shares is not there.
     """
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     shutil.copytree(folder, to)
     for name in _ENCODER_FILES if "encoder" in manifest else ():
         if not (to / name).is_file():
@@ -340,7 +340,24 @@ def _needed(path: Path) -> Path:
     return path
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what a model folder says of itself; the model is not looked at.
+
+    Parameters
+    ----------
+    folder : Path
+        A model folder.
+
+    Returns
+    -------
+    dict
+        As in `Model`, and what `save` adds.
+
+    Raises
+    ------
+    ArtifactMissing, ArtifactTampered
+        If `folder` is not that of a model.
+    """
     path = _needed(folder / MANIFEST_FILE)
     _needed(folder / MODEL_FILE)
     try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -26,7 +26,6 @@ from training.gates import Gates, Verdict
 from training.hydrate import CORPUS
 from training.release import (
     PromotionError,
-    copy,
     crown,
     entry,
     entry_back,
@@ -294,7 +293,7 @@ def standing(models: Path = Path("models")) -> Standing:
     champion, challenger = (registry.aliased(alias) for alias in registry.ALIASES)
     digest_ = None
     if named is not None and (models / named / MANIFEST_FILE).is_file():
-        digest_ = registry.content_digest(_manifest(models / named))
+        digest_ = registry.content_digest(artifact.read_manifest(models / named))
     return Standing(
         named,
         f"models:/{registry.name()}@{registry.CHAMPION} in {shown_uri()}",
@@ -303,10 +302,6 @@ def standing(models: Path = Path("models")) -> Standing:
         left and left.version,
         (champion.version, champion.digest) == (named, digest_) if champion else named is None,
     )
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8")))
 
 
 @contextmanager
@@ -346,8 +341,8 @@ def _open(challenger: str, name: str | None, scratch: Path) -> Candidate:
     if name is not None:
         if name != Path(name).name or name.startswith("."):
             raise UsageError(f"expected a version that can name a folder, found {name!r}.")
-        folder = copy(folder, scratch / name)
-        manifest = _manifest(folder) | {"version": name}
+        folder = artifact.whole_copy(folder, scratch / name)
+        manifest = artifact.read_manifest(folder) | {"version": name}
         (folder / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return Candidate(folder, artifact.load(folder))
 
@@ -382,7 +377,7 @@ def check_agreement(folder: Path) -> None:
     crowned = registry.aliased(registry.CHAMPION)
     if crowned is None or not (folder / MANIFEST_FILE).is_file():
         return
-    manifest = _manifest(folder)
+    manifest = artifact.read_manifest(folder)
     if crowned.digest != registry.content_digest(manifest):
         raise PromotionError(
             f"expected one champion, found {folder.name} in {folder.parent / CHAMPION_FILE} and "
@@ -396,11 +391,7 @@ def _check_new(ours: Candidate, models: Path) -> None:
     there = models / ours.version
     if not there.exists():
         return
-    manifest = (
-        json.loads((there / MANIFEST_FILE).read_text(encoding="utf-8"))
-        if (there / MANIFEST_FILE).is_file()
-        else {}
-    )
+    manifest = artifact.read_manifest(there) if (there / MANIFEST_FILE).is_file() else {}
     if registry.content_digest(manifest) != registry.content_digest(ours.model.manifest):
         raise PromotionError(
             f"{there}: expected no other model of version {ours.version}, found one. "

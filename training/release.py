@@ -47,11 +47,6 @@ class PromotionError(TensionError):
     """A model cannot be promoted, or the champion cannot be rolled back; says why. Nothing was changed."""
 
 
-def copy(folder: Path, to: Path) -> Path:
-    """Copy a model folder to where there is none; the copy needs no other folder."""
-    return whole_copy(folder, to)
-
-
 def named_champion(models: Path) -> str | None:
     """Return the version that ``CHAMPION`` names; None without that file."""
     path = models / CHAMPION_FILE
@@ -103,7 +98,7 @@ def ship(
     with shipping.staged(models) as stage:
         whole = one.folder
         if not folder.exists():
-            whole = copy(one.folder, stage.place(folder))
+            whole = whole_copy(one.folder, stage.place(folder))
         if kinds and note_previous:
             _stage_card(one, whole, folder, stage, kinds, cases)
         _stage_log(models / CHANGELOG_FILE, text, stage)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from scoring.artifact import MANIFEST_FILE
-from scoring.errors import ArtifactMissing, ArtifactTampered
+from scoring.artifact import read_manifest
+from scoring.errors import ArtifactTampered
 from training.dataset import SHINGLE, DataError, digest, near_duplicates
 
 SEEN_FILE: Final = "trained_on.txt.gz"
@@ -77,11 +76,11 @@ def read(folder: Path, manifest: Mapping[str, Any] | None = None) -> Seen:
     Raises
     ------
     scoring.errors.ArtifactMissing
-        If there is no manifest.
+        If it is no model folder.
     scoring.errors.ArtifactTampered
         If the manifest or the file of the ids is not what training writes.
     """
-    manifest = _manifest(folder) if manifest is None else manifest
+    manifest = read_manifest(folder) if manifest is None else manifest
     held = manifest.get("dev") or {}
     name = str(manifest.get("version", folder.name))
     return Seen(name, _ids(folder / SEEN_FILE), held.get("digest"))
@@ -175,18 +174,3 @@ def _tampered(path: Path, found: object) -> ArtifactTampered:
         f"{path}: expected ids of statements, gzipped, as training writes them, found {found}. "
         "Get the model folder again."
     )
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST_FILE
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ArtifactMissing(
-            f"{path}: expected the manifest of a model, found none ({error.strerror}). "
-            "Give the folder that tension-train run wrote."
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise ArtifactTampered(
-            f"{path}: expected a JSON object, found none ({error}). Get the model folder again."
-        ) from error

@@ -107,7 +107,7 @@ def test_only_our_aliases_are_moved_and_only_to_what_is_there(store, small):
 
 
 def test_what_is_no_model_is_not_registered(store, small, tmp_path):
-    with pytest.raises(ArtifactMissing, match="expected the folder of a model"):
+    with pytest.raises(ArtifactMissing, match="expected a file of the model, found none"):
         registry.register(tmp_path)
     broken = shutil.copytree(small, tmp_path / "broken")
     for text in ("{", "[]", "{}", '{"version": 1, "encoder": 1}'):

@@ -1,5 +1,4 @@
 import gzip
-import json
 
 import pandas as pd
 import pytest
@@ -79,15 +78,16 @@ def test_a_model_that_does_not_say_is_measured_only_on_what_was_kept_apart(train
 
 
 def test_files_that_are_not_what_training_writes_are_named(tmp_path):
-    with pytest.raises(ArtifactMissing, match=r"manifest\.json: expected the manifest"):
+    with pytest.raises(ArtifactMissing, match=r"manifest\.json: expected a file of the model"):
         seen.read(tmp_path)
     (tmp_path / "manifest.json").write_text("[")
-    with pytest.raises(ArtifactTampered, match="expected a JSON object"):
+    (tmp_path / "model.skops").touch()
+    with pytest.raises(ArtifactTampered, match="expected the manifest of a model"):
         seen.read(tmp_path)
-    (tmp_path / "manifest.json").write_text(json.dumps({"version": "x"}))
-    assert seen.read(tmp_path) == seen.Seen("x", None, None)
+    manifest = {"version": "x"}
+    assert seen.read(tmp_path, manifest) == seen.Seen("x", None, None)
     whole = seen.write(tmp_path, [statement_id("a")]).read_bytes()
     for content in (b"", whole[:-9], b"text", gzip.compress(b"abc\n"), gzip.compress(b"0" * 12)):
         (tmp_path / seen.SEEN_FILE).write_bytes(content)
         with pytest.raises(ArtifactTampered, match="expected ids of statements, gzipped"):
-            seen.read(tmp_path)
+            seen.read(tmp_path, manifest)

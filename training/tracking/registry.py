@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from scoring.artifact import MANIFEST_FILE, MODEL_FILE
-from scoring.errors import ArtifactMissing, ArtifactTampered, UsageError
+from scoring.artifact import MANIFEST_FILE, MODEL_FILE, read_manifest
+from scoring.errors import UsageError
 from training.served import ARTIFACT
 from training.tracking.runs import MODEL_TAG, open_run
 from training.tracking.store import (
@@ -156,7 +156,7 @@ def register(folder: Path, alias: str | None = None) -> Version:
     training.tracking.TrackingError
         If the store does not answer or cannot be written.
     """
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     tags = {"version": str(manifest["version"]), "digest": content_digest(manifest)}
     with _client(make=True) as client:
         known = [
@@ -342,23 +342,6 @@ def _version(found: ModelVersion, aliases: Mapping[str, str]) -> Version:
         found.run_id or None,
         tuple(sorted(alias for alias, at in aliases.items() if at == number)),
     )
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST_FILE
-    if not _is_model(folder):
-        raise ArtifactMissing(
-            f"{folder}: expected the folder of a model ({MODEL_FILE}, {MANIFEST_FILE}), found none. "
-            "Give the folder that tension-train run wrote."
-        )
-    try:
-        manifest = dict(json.loads(path.read_text(encoding="utf-8")))
-        manifest["version"], content_digest(manifest)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ArtifactTampered(
-            f"{path}: expected the manifest of a model, found {error!r}. Get the model folder again."
-        ) from error
-    return manifest
 
 
 def _no_store() -> bool:
