@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from scoring.errors import InputError, TensionError, UsageError
 from training.commands import Data, compare, drift, params_of, promote, review, say, tune
@@ -30,14 +31,52 @@ LeaveOut = Annotated[
     typer.Option(help="JSONL with ids of statements labelled before; repeatable."),
 ]
 
+ORDER: Final = {
+    "Label": ("review", "hydrate"),
+    "Train": ("run", "tune", "encoder", "soft-labels"),
+    "Measure": ("compare", "evaluate", "sample", "base-rates", "card"),
+    "Ship": ("register", "promote", "champion", "rollback"),
+    "Watch": ("drift",),
+}
+"""The commands as `--help` shows them: in the order of the work."""
+
+
+class InOrder(TyperGroup):
+    """Lists the commands by `ORDER`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names in order, each command in its panel; what `ORDER` does not name comes last."""
+        panels = {name: panel for panel, names in ORDER.items() for name in names}
+        known = [name for name in panels if name in self.commands]
+        for name in known:
+            self.commands[name].rich_help_panel = panels[name]  # type: ignore[attr-defined]
+        return known + [name for name in super().list_commands(ctx) if name not in panels]
+
+
 app = typer.Typer(
     name="tension-train",
+    cls=InOrder,
     help="Train, evaluate and describe models of escalation.",
     epilog="Exit code: 0 done, 1 failed, 2 wrong usage.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+_MAIN: Final = (
+    "macro_f1",
+    "kappa",
+    "ece",
+    "any.f1",
+    "none.f1",
+    "protest.f1",
+    "warning.f1",
+    "threat.f1",
+    "triples.f1",
+    "review.errors_caught",
+)
+"""Figures that `run` prints; the card has all."""
 
 
 def main() -> NoReturn:
@@ -119,13 +158,15 @@ def run_(
         study=study,
         say=say,
     )
-    for part in ("cv", "dev", "dev.accurate"):
-        if part in outcome.metrics:
-            _show(part, outcome.metrics[part])
+    _show_parts(outcome.metrics)
     say(f"MLflow run {outcome.model.manifest['mlflow_run']}")
     if outcome.served is not None:
         say(f"MLflow model {outcome.served}")
     if outcome.folder is not None:
+        say(
+            f"every figure is in {outcome.folder / 'card.md'}. Is it better than the champion? "
+            f"tension-train promote {outcome.folder} --data FILE --dry-run"
+        )
         typer.echo(outcome.folder)
 
 
@@ -394,6 +435,26 @@ def base_rates_(
         _show(f"{coded_sample.tier} tier, {figures['model']}", figures)
     if into is not None:
         say(f"written: {base_rates.add(into, coded_sample.tier, figures)}")
+
+
+def _show_parts(metrics: Mapping[str, Metrics]) -> None:
+    """Print the main figures of a run, cross-validated and held out side by side, with intervals of 95%."""
+    from rich.console import Console
+    from rich.table import Table
+
+    parts = [name for name in ("cv", "dev", "dev.accurate") if name in metrics]
+    table = Table("", *(f"{name}: {metrics[name]['rows']:,.0f} statements" for name in parts))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in _MAIN:
+        cells = (
+            f"{metrics[part][name]:.3f} ({metrics[part][f'{name}.low']:.3f} to {metrics[part][f'{name}.high']:.3f})"
+            if name in metrics[part]
+            else "–"
+            for part in parts
+        )
+        table.add_row(name, *cells)
+    Console().print(table)
 
 
 def _show(title: str, metrics: Metrics) -> None:
