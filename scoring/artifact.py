@@ -18,8 +18,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import skops.io
-
 from scoring.errors import (
     ArtifactMissing,
     ArtifactTampered,
@@ -148,6 +146,8 @@ def save(model: Model, folder: Path) -> Path:
         for name, part in encoder_files(model.accurate).items():
             encoder[name] = {"sha256": hashlib.sha256(part).hexdigest(), "bytes": len(part)}
             _write(folder / name, part)
+    import skops.io  # takes a second, which commands that touch no model need not wait
+
     content = skops.io.dumps(pipelines, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
     manifest = (
         model.manifest
@@ -226,6 +226,8 @@ def load(folder: Path) -> Model:
     ArtifactMissing, ArtifactTruncated, ArtifactTampered, ArtifactVersion, ArtifactUntrusted
         Each says what was expected, what was found and what to do.
     """
+    import skops.io
+
     manifest = read_manifest(folder)
     content = _checked_content(folder / MODEL_FILE, manifest)
     _check_versions(folder, manifest)

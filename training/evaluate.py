@@ -118,7 +118,12 @@ def collect(records: pd.DataFrame, n: int) -> Predictions:
 
 
 def evaluate(
-    gold: pd.DataFrame, predicted: Predictions, seed: int = 0, resamples: int = RESAMPLES
+    gold: pd.DataFrame,
+    predicted: Predictions,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    *,
+    slices: bool = True,
 ) -> Metrics:
     """Compare predictions with the labels.
 
@@ -138,6 +143,8 @@ def evaluate(
         Seed of the resamples.
     resamples : int, optional
         How often rows are drawn with replacement for the percentile intervals of 95%.
+    slices : bool, optional
+        Also measure each pool and stratum, which takes as long again for each.
 
     Returns
     -------
@@ -155,7 +162,7 @@ def evaluate(
     rng = np.random.default_rng(seed)
     rows_of = statistics(gold, predicted)
     out = _summary(rows_of, rng, resamples)
-    for by in SLICES:
+    for by in SLICES if slices else ():
         for name in sorted(gold[by].unique()):
             rows = (gold[by] == name).to_numpy()
             part = _summary({key: array[rows] for key, array in rows_of.items()}, rng, resamples)

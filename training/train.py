@@ -345,11 +345,12 @@ def _baselines(train: pd.DataFrame, held: pd.DataFrame | None, seed: int) -> dic
             part = tfidf_baseline(train.iloc[rows], train["text"].iloc[rest])
             level[rest], probability[rest] = part.level, part.probability
         tfidf = Predictions(level, probability, None, None)
-    return {
-        "keywords": evaluate(held, keyword_baseline(held["text"]), seed),
-        "vader": evaluate(held, vader_baseline(train, held["text"]), seed),
-        "tfidf": evaluate(held, tfidf, seed),
+    methods = {
+        "keywords": keyword_baseline(held["text"]),
+        "vader": vader_baseline(train, held["text"]),
+        "tfidf": tfidf,
     }
+    return {name: evaluate(held, found, seed, slices=False) for name, found in methods.items()}
 
 
 def check_enough(train: pd.DataFrame) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from scoring.levels import LEVELS
 from training.evaluate import BINS, SLICES, Metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEAST_ROWS: Final = 20
 """Statements of a pool or stratum that is drawn: of fewer, the interval is all that there is."""
@@ -95,6 +96,9 @@ def _bins(
 
 
 def _axes(xlabel: str, ylabel: str, size: tuple[float, float] = (5, 5)) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)  # no pyplot: it keeps every figure of the process
     axes = figure.add_subplot(xlabel=xlabel, ylabel=ylabel)
