@@ -418,16 +418,17 @@ def _compare(
                 f"--resume: expected the run that was interrupted, with {name} {_said(then)}, "
                 f"found {_said(now)}. {remedy}"
             )
-    known = db.execute("SELECT name, size, changed FROM inputs ORDER BY number")
-    for then, now in zip_longest(known, _stamps(inputs)):
-        if then == now:
-            continue
-        if then and now and then[0] == now[0]:
-            what = f"{now[0]} as it was, found it changed since"
-        else:
-            here, there = (f"{it[0]}" if it else "no more" for it in (now, then))
-            what = f"the same inputs in the same order: {there}, found {here}"
-        raise ResumeError(f"--resume: expected {what}. {remedy}")
+    query = "SELECT name, size, changed FROM inputs ORDER BY number"
+    with closing(db.execute(query)) as known:  # an open cursor would keep the lock
+        for then, now in zip_longest(known, _stamps(inputs)):
+            if then == now:
+                continue
+            if then and now and then[0] == now[0]:
+                what = f"{now[0]} as it was, found it changed since"
+            else:
+                here, there = (it[0] if it else "no more" for it in (now, then))
+                what = f"the same inputs in the same order: {there}, found {here}"
+            raise ResumeError(f"--resume: expected {what}. {remedy}")
 
 
 def _said(value: object) -> str:

@@ -80,7 +80,7 @@ def test_a_story_is_known_by_its_content_and_statements_are_never_known(tmp_path
 
 def test_a_run_that_fails_or_is_killed_enters_nothing(tmp_path: Path) -> None:
     ledger = tmp_path / "seen.sqlite"
-    source = feed(tmp_path / "in.jsonl", 0, 20_000, 4)
+    source = feed(tmp_path / "in.jsonl", 0, 4_000, 4)
     lost = here(source, "--ledger", ledger, "-o", tmp_path / "none" / "out.jsonl")
     assert lost.exit_code == 1
     with Path("/dev/full").open("wb") as full:
@@ -111,7 +111,7 @@ def test_a_run_that_fails_or_is_killed_enters_nothing(tmp_path: Path) -> None:
 
 def test_two_runs_at_once_score_no_article_twice_and_lose_none(tmp_path: Path) -> None:
     ledger = tmp_path / "seen.sqlite"
-    inputs = [feed(tmp_path / "a.jsonl", 0, 2_000), feed(tmp_path / "b.jsonl", 1_000, 3_000)]
+    inputs = [feed(tmp_path / "a.jsonl", 0, 600), feed(tmp_path / "b.jsonl", 300, 900)]
     runs = [
         subprocess.Popen(
             [*COMMAND, str(source), "--ledger", str(ledger), "-o", str(source) + ".out.jsonl"],
@@ -123,8 +123,8 @@ def test_two_runs_at_once_score_no_article_twice_and_lose_none(tmp_path: Path) -
     said = [run.communicate(timeout=120)[1] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
     found = [ids(Path(f"{source}.out.jsonl").read_bytes()) for source in inputs]
-    assert sorted(found[0] + found[1]) == [*range(3_000)]
-    assert stories(ledger) == 3_000
+    assert sorted(found[0] + found[1]) == [*range(900)]
+    assert stories(ledger) == 900
 
 
 def test_a_run_waits_for_another_says_so_and_gives_up_in_the_end(tmp_path: Path) -> None:
