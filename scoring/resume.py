@@ -261,6 +261,9 @@ class _Unfinished:
                 db.execute("PRAGMA locking_mode = EXCLUSIVE")  # kept to the end of this process
                 db.execute("BEGIN EXCLUSIVE")
                 if db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                    shutil.rmtree(
+                        folder / _PARTS, ignore_errors=True
+                    )  # without a journal: nobody's
                     _begin(db, inputs, description)
                 else:
                     _compare(db, folder, inputs, description)

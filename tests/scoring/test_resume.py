@@ -66,7 +66,7 @@ for output in map(Path, outputs):
     whole = time.monotonic() - start
     output.rename(output.with_name("whole-" + output.name))
     kills = finished = 0
-    while kills < wanted or not output.exists():
+    while True:
         status = end(run(), random.uniform(0, whole * 0.6))
         if os.WIFSIGNALED(status):
             kills += 1
@@ -91,13 +91,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Hundreds of articles in three files, with a story seen twice, an empty one and a broken line."""
     folder = tmp_path_factory.mktemp("archive")
     for part in range(2):
-        lines = [json.dumps(article(number)) for number in range(part * 120, part * 120 + 120)]
+        lines = [json.dumps(article(number)) for number in range(part * 100, part * 100 + 100)]
         lines[7] = "{broken"
         lines[9] = json.dumps({"id": "empty", "text": None})
         lines[50] = lines[3]
         (folder / f"{part}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     with gzip.open(folder / "2.jsonl.gz", "wt", encoding="utf-8") as file:
-        file.writelines(json.dumps(article(number)) + "\n" for number in range(200, 280))
+        file.writelines(json.dumps(article(number)) + "\n" for number in range(170, 230))
     return folder
 
 
@@ -115,9 +115,9 @@ def content(path: Path) -> dict[str, bytes]:
 def test_killed_again_and_again_the_result_is_that_of_an_uninterrupted_run(
     tmp_path: Path, archive: Path
 ) -> None:
-    outputs = [tmp_path / name for name in ("a.jsonl", "b.csv", "c.csv.gz", "d.parquet")]
+    outputs = [tmp_path / name for name in ("a.jsonl", "b.csv.gz", "c.parquet")]
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(archive), "6", *map(str, outputs)],
+        [sys.executable, "-c", DRIVER, str(archive), "7", *map(str, outputs)],
         capture_output=True,
         env=ENVIRONMENT,
         timeout=180,
@@ -125,7 +125,7 @@ def test_killed_again_and_again_the_result_is_that_of_an_uninterrupted_run(
     assert done.returncode == 0, done.stderr
     for output, line in zip(outputs, done.stdout.splitlines(), strict=True):
         kills, finished = map(int, line.split())
-        assert kills >= 6
+        assert kills >= 7
         assert finished >= 1
         whole = content(tmp_path / f"whole-{output.name}")
         assert sum(map(len, whole.values())) > 5_000
