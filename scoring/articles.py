@@ -153,6 +153,26 @@ def _written(text: str) -> dt.datetime:
     return parsedate_to_datetime(text)
 
 
+def story_key(article: Article) -> int | None:
+    """Name the story of an article, whatever its id, case and blanks: what is the same is a duplicate.
+
+    Parameters
+    ----------
+    article : Article
+        As read.
+
+    Returns
+    -------
+    int or None
+        64 bits of a hash of title and text; None for a whole statement or no text: these are never duplicates.
+    """
+    if article.whole or not (article.title or article.text):
+        return None
+    story = " ".join(f"{article.title or ''}\n{article.text or ''}".casefold().split())
+    digest = hashlib.blake2b(story.encode(errors="replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
 class unique:  # noqa: N801 - reads as the function that it is used as
     """Iterate over articles, leaving out a story seen before; whole statements are all kept.
 
@@ -174,12 +194,10 @@ class unique:  # noqa: N801 - reads as the function that it is used as
 
     def __iter__(self) -> Iterator[Article]:
         for article in self._articles:
-            if article.whole or not (article.title or article.text):
+            key = story_key(article)
+            if key is None:
                 yield article
                 continue
-            story = " ".join(f"{article.title or ''}\n{article.text or ''}".casefold().split())
-            digest = hashlib.blake2b(story.encode(errors="replace"), digest_size=8).digest()
-            key = int.from_bytes(digest, "little")
             if key in self._seen:
                 self.dropped += 1
                 continue

@@ -37,6 +37,7 @@ import pyarrow.parquet as pq
 from scoring.articles import Article, unique
 from scoring.errors import InputError, OutputError, TensionError, UsageError
 from scoring.feeds import read_articles
+from scoring.ledger import Ledger
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.records import RECORD_COLUMNS
 from scoring.scorer import Scorer, load
@@ -108,8 +109,9 @@ class Summary:
 
     Parameters
     ----------
-    articles, duplicates, sentences, problems : int
-        Articles taken, those dropped as seen before, sentences scored, problems of reading.
+    articles, duplicates, sentences, problems, known : int
+        Articles taken, those dropped as seen before, sentences scored, problems of reading, articles
+        left out as scored in an earlier run (`scoring.ledger`).
     levels : Counter
         Rows (statements with their dyads) by level, those that are left out of the output included.
     unscored : Counter
@@ -122,6 +124,7 @@ class Summary:
     problems: int = 0
     levels: Counter[str] = field(default_factory=Counter)
     unscored: Counter[str] = field(default_factory=Counter)
+    known: int = 0
 
     def add(self, part: Summary) -> None:
         """Add the counts of another part of the run."""
@@ -131,11 +134,14 @@ class Summary:
         self.problems += part.problems
         self.levels += part.levels
         self.unscored += part.unscored
+        self.known += part.known
 
     def __str__(self) -> str:
         read = _count(self.articles, "article")
         if self.duplicates:
             read += f" ({_count(self.duplicates, 'duplicate')} dropped)"
+        if self.known:
+            read += f" ({_count(self.known, 'article')} of earlier runs skipped)"
         levels = ", ".join(f"{self.levels[level]:,} {level}" for level in reversed(LEVELS))
         parts = [f"{read}, {_count(self.sentences, 'sentence')}: {levels}"]
         if self.unscored:
@@ -311,6 +317,9 @@ class Progress:
     def read(self, size: int) -> None:
         """So many bytes more of the input have been read."""
 
+    def resumed(self, summary: Summary) -> None:
+        """Go on with an interrupted run; this is what came of it before."""
+
     def scored(self, summary: Summary) -> None:
         """One more batch has been scored and written; this is what came of the run so far."""
 
@@ -328,6 +337,7 @@ def score_inputs(
     input_format: str = "auto",
     jobs: int = 1,
     progress: Progress | None = None,
+    ledger: Ledger | None = None,
 ) -> Summary:
     """Read, score and write: the whole way, one batch at a time.
 
@@ -347,6 +357,8 @@ def score_inputs(
         Number of processes.
     progress : Progress, optional
         Is told how the run goes on.
+    ledger : Ledger, optional
+        Stories that it knows are left out; the others are entered.
 
     Returns
     -------
@@ -367,16 +379,20 @@ def score_inputs(
     articles = unique(
         read_articles(inputs, input_format, problem, settings.keep, on_bytes=progress.read)
     )
-    with closing(score_batches(batches(articles), settings, jobs)) as results:
+    wanted = iter(articles) if ledger is None else ledger.new(articles)
+
+    def count() -> None:
+        summary.duplicates = articles.dropped
+        summary.known = 0 if ledger is None else ledger.skipped
+
+    with closing(score_batches(batches(wanted), settings, jobs)) as results:
         for frame, part in results:
             summary.add(part)
-            summary.duplicates = articles.dropped
+            count()
             with progress.paused():
                 writer.write(frame)
             progress.scored(summary)
-    summary.duplicates = (
-        articles.dropped
-    )  # also when all that came after the last batch was dropped
+    count()  # also when all that came after the last batch was dropped
     return summary
 
 
@@ -422,11 +438,14 @@ class CsvWriter:
         Written to, not closed.
     names : sequence of str
         The columns; written at once, so that a run without rows gives a valid table.
+    header : bool, optional
+        Whether to write them: a table that is gone on with has them.
     """
 
-    def __init__(self, file: IO[bytes], names: Sequence[str]) -> None:
+    def __init__(self, file: IO[bytes], names: Sequence[str], header: bool = True) -> None:
         self._file = file
-        self._rows([[_defused(name) for name in names]])
+        if header:
+            self._rows([[_defused(name) for name in names]])
 
     def write(self, frame: pd.DataFrame) -> None:
         """Write one line a row."""
@@ -689,7 +708,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         If the folder or file is not writable, at once; if the disk is full, when it is.
     """
     name = str(path)
-    with _named(name):
+    with output_errors(name):
         target = path.resolve()  # a symbolic link stays one
         if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
             found = "a folder" if target.is_dir() else "something that may not be written to"
@@ -697,8 +716,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         temporary = target.with_name(f".tension-{os.getpid()}-{secrets.token_hex(4)}.tmp")
         file = temporary.open("xb")
     try:
-        yield cast(IO[bytes], _Sink(file, name))
-        with _named(name):
+        yield cast(IO[bytes], Sink(file, name))
+        with output_errors(name):
             file.flush()
             os.fsync(file.fileno())
             file.close()
@@ -717,40 +736,66 @@ def standard_output() -> Iterator[IO[bytes]]:
         raise OutputError(
             "standard output: expected it open, found it closed. Name a file with -o."
         )
-    yield cast(IO[bytes], _Sink(sys.stdout.buffer, "standard output", at_once=True))
+    yield cast(IO[bytes], Sink(sys.stdout.buffer, "standard output", at_once=True))
 
 
-class _Sink(io.RawIOBase):
-    """A file whose write errors name it; `at_once` hands every write on to whoever waits for it."""
+class Sink(io.RawIOBase):
+    """A file whose write errors name it; `at_once` hands every write on to whoever waits for it.
+
+    Parameters
+    ----------
+    file : binary file
+        Written to, not closed.
+    name : str
+        As errors name it.
+    at_once : bool, optional
+        Flush after every write.
+    """
 
     def __init__(self, file: IO[bytes], name: str, at_once: bool = False) -> None:
         self._file, self._name, self._at_once = file, name, at_once
 
     def writable(self) -> bool:
+        """Tell that it is."""
         return True
 
     def isatty(self) -> bool:
+        """Tell whether the file is a terminal."""
         return self._file.isatty()
 
     def fileno(self) -> int:
+        """Give the file's descriptor."""
         return self._file.fileno()
 
     def write(self, data: Any) -> int:
-        with _named(self._name):
+        """Write bytes; an error names the file."""
+        with output_errors(self._name):
             written = self._file.write(data)
             if self._at_once:
                 self._file.flush()
             return written
 
     def flush(self) -> None:
+        """Hand on what is held back."""
         if not self._file.closed:
-            with _named(self._name):
+            with output_errors(self._name):
                 self._file.flush()
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Say which output failed, and why; a reader that has gone (``| head``) is no failure."""
+def output_errors(name: str) -> Iterator[None]:
+    """Say which output failed, and why; a reader that has gone (``| head``) is no failure.
+
+    Parameters
+    ----------
+    name : str
+        The output, as the user knows it.
+
+    Raises
+    ------
+    OutputError
+        Instead of an OSError.
+    """
     try:
         yield
     except BrokenPipeError:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from scoring.batch import Progress
+    from scoring.ledger import Ledger
     from scoring.scorer import Scorer
 
 Level = Literal["none", "protest", "warning", "threat"]
@@ -175,6 +176,22 @@ def score(
         Path | None,
         typer.Option(help="Folder of a model.", show_default="the one that ships with the package"),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="For long runs: whatever ends it, the same command goes on from there. "
+            "Parquet becomes a folder of parts.",
+        ),
+    ] = False,
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For repeated runs: skip what earlier runs with this FILE (SQLite) have scored.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Score news feeds: one row for each statement and who makes it to whom."""
     with _exit_codes():
@@ -187,21 +204,43 @@ def score(
             model, min_level, everything, tuple(keep or ()), chosen != "table", tier
         )
         _check_apart(inputs or (), output)
+        _check_together(output, resume, ledger)
         problems = _Problems()
-        with (
-            _or_sample(inputs) as named,
-            open_output(output, chosen, settings.keep) as writer,
-            _progress(named, terminal) as progress,
-        ):
-            summary = score_inputs(
-                named,
-                writer,
-                settings,
-                on_problem=problems,
-                progress=progress,
-                input_format=input_format,
-                jobs=jobs,
-            )
+        if resume and output is not None:
+            from scoring.resume import score_resumable
+
+            with (
+                _or_sample(inputs) as named,
+                _says_resumable(),
+                _progress(named, terminal) as progress,
+            ):
+                summary = score_resumable(
+                    named,
+                    output,
+                    chosen,
+                    settings,
+                    on_problem=problems,
+                    progress=progress,
+                    input_format=input_format,
+                    jobs=jobs,
+                )
+        else:
+            with (
+                _or_sample(inputs) as named,
+                _ledger(ledger) as book,  # outermost: entries are kept when the output is whole
+                open_output(output, chosen, settings.keep) as writer,
+                _progress(named, terminal) as progress,
+            ):
+                summary = score_inputs(
+                    named,
+                    writer,
+                    settings,
+                    on_problem=problems,
+                    progress=progress,
+                    input_format=input_format,
+                    jobs=jobs,
+                    ledger=book,
+                )
         problems.tell_rest()
         _say(str(summary))
         if summary.problems:
@@ -214,12 +253,51 @@ def _check_apart(inputs: Sequence[str], output: Path | None) -> None:
         return
     from scoring.inputs import expand
 
+    target = output.resolve()
     for source in expand(inputs, lambda error: None):
-        if Path(source.name).resolve() == output.resolve():
+        path = Path(source.name).resolve()
+        if path == target or target in path.parents:
             raise UsageError(
                 f"{output}: expected an output that is no input, found it named as both. "
                 "Name another with -o."
             )
+
+
+def _check_together(output: Path | None, resume: bool, ledger: Path | None) -> None:
+    """Refuse options that do not fit together."""
+    if resume and output is None:
+        raise UsageError(
+            "--resume: expected an output file, found standard output. Add -o OUT.jsonl."
+        )
+    if resume and ledger is not None:
+        raise UsageError(
+            "--resume, --ledger: expected one of them, found both. "
+            "Resume the long run, then begin the ledger with the hourly ones."
+        )
+    if ledger is not None and output is not None and ledger.resolve() == output.resolve():
+        raise UsageError(
+            f"{ledger}: expected a ledger that is not the output, found it named as both. "
+            "Name another --ledger."
+        )
+
+
+@contextmanager
+def _says_resumable() -> Iterator[None]:
+    """Tell whoever stops a run that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("what is done so far is kept: the same command goes on from there.")
+        raise
+
+
+def _ledger(path: Path | None) -> AbstractContextManager[Ledger | None]:
+    """Open the ledger, if one is wanted; say so if that means waiting."""
+    if path is None:
+        return nullcontext()
+    from scoring.ledger import open_ledger
+
+    return open_ledger(path, lambda: _say(f"{path}: waiting for another run to end."))
 
 
 @contextmanager

@@ -35,6 +35,14 @@ class OutputError(TensionError):
     """The output could not be written; whatever stood there before is untouched."""
 
 
+class ResumeError(TensionError):
+    """An interrupted run cannot be gone on with: it is another one, at work already, or damaged."""
+
+
+class LedgerError(TensionError):
+    """The ledger of stories seen is none, of another version, locked, or not writable."""
+
+
 class UsageError(TensionError):
     """Arguments that do not fit together (exit code 2)."""
 

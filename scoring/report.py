@@ -212,6 +212,7 @@ class ProgressBar(Progress):
     def __init__(self, total: int | None, over_output: bool) -> None:
         self._over_output = over_output
         self._start = time.monotonic()
+        self._before = 0  # articles of a run that was interrupted: no merit of this one's speed
         self._bar = Bar(
             BarColumn(),
             TaskProgressColumn(),
@@ -235,9 +236,13 @@ class ProgressBar(Progress):
         """Move the bar on by so many bytes."""
         self._bar.advance(self._task, size)
 
+    def resumed(self, summary: Summary) -> None:
+        """Leave what was done before out of the speed."""
+        self._before = summary.articles
+
     def scored(self, summary: Summary) -> None:
         """Show the articles done and their speed."""
-        rate = summary.articles / max(time.monotonic() - self._start, 1e-3)
+        rate = (summary.articles - self._before) / max(time.monotonic() - self._start, 1e-3)
         said = f"{summary.articles:,} articles, {rate:,.0f}/s"
         self._bar.update(self._task, description=said)
 

@@ -83,7 +83,7 @@ class Params:
     doubt_below: float = 0.93
     head_c: float = 0.03
     role_head_c: float = 1.0
-    head_balance: float = 0.0
+    head_balance: float = 0.05
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
