@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "guide.md"
 BLOCK = re.compile(r"```sh\n(?P<code>.*?)```\n(?:\n```text\n(?P<shown>.*?)```\n)?", re.DOTALL)
-PATIENCE = 400
+PATIENCE = 900
 """Seconds that all of it may take."""
 
 _MARK = "---- block ----"
@@ -43,6 +43,8 @@ def run(page: str, folder: Path) -> list[str]:
         "TMPDIR": str(folder),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "LOKY_MAX_CPU_COUNT": "1",  # so little data is done before a pool has started
+        "OMP_NUM_THREADS": "1",  # threads that wait for each other on busy cores
+        "OPENBLAS_NUM_THREADS": "1",
         "PORT": str(_free_port()),
     }
     env.pop("COLUMNS", None)

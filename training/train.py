@@ -172,7 +172,8 @@ def run(
             if model.accurate is not None:
                 metrics["dev.accurate"] = evaluate(held, predict(model, held, "accurate"), seed)
         say("fitting the baselines")
-        metrics["baselines"] = _baselines(measured, held, seed)
+        with threadpool_limits(limits=1):  # as in `fit_alone`
+            metrics["baselines"] = _baselines(measured, held, seed)
         if study:
             metrics |= _studies(train, taught, held, params, seed, say)
         for part in ("cv", "dev", "dev.accurate"):
