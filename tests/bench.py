@@ -192,7 +192,7 @@ def asked(folder: Path | None) -> dict[str, Any]:
     likeliest = Fast(model).levels(sentences).max(axis=1)
     return {
         "share_encoded": float((likeliest < model.manifest["accurate"]["doubt_below"]).mean()),
-        "encoder_bytes": (folder / ENCODER_FILE).stat().st_size,
+        "encoder_bytes": model.manifest["encoder"][ENCODER_FILE]["bytes"],
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load, shipped_folder
+from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load, shipped_folder, whole_copy
 from scoring.encoder import Encoder
 from scoring.errors import (
     ArtifactMissing,
@@ -110,7 +109,7 @@ def test_libraries_that_are_not_installed(monkeypatch, package):
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    return shutil.copytree(shipped_folder(), tmp_path / "model")
+    return whole_copy(shipped_folder(), tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", [ENCODER_FILE, TOKENIZER_FILE])
