@@ -231,6 +231,7 @@ def test_make_targets_of_the_pages_exist():
 def test_links_between_pages_lead_somewhere():
     others = (
         "CHANGELOG.md",
+        "docs/guide.md",
         "docs/security.md",
         "models/CHANGELOG.md",
         "training/corpus/README.md",

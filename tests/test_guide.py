@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 
@@ -63,10 +64,8 @@ def run(page: str, folder: Path) -> list[str]:
         try:
             printed, _ = shell.communicate(timeout=PATIENCE)
         finally:  # a server that was left
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
     return printed.split(f"{_MARK}\n")[1:]
 
 
