@@ -27,6 +27,7 @@ from training.hydrate import (
 BASE_RATES = CORPUS / "base_rates" / "labels.jsonl"
 PAGE = CORPUS.parents[1] / "docs" / "corpus.md"
 FEEDS = "feeds/captured_2021_news"
+BLOGS = "feeds/feedjira"
 
 TITLE = "Lisbon\u200b warns Madrid over dam"
 FIRST = "LISBON, May 3 (Reuters) - Lisbon warned Madrid of consequences."
@@ -290,13 +291,13 @@ def found(gold, real, held_out, base_rates):
     """What is found of all labels in each folder of real texts."""
     every = pd.concat([real, held_out, base_rates], ignore_index=True)
     parts = {}
-    for name in ("news", "plover", FEEDS, "gold"):
+    for name in ("news", "plover", FEEDS, BLOGS, "gold"):
         if not (gold.parent / name).is_dir():
             pytest.skip(f"no real texts at {gold.parent / name} (set TENSION_SHARED)")
         problems = []
         parts[name] = hydrate(every, [str(gold.parent / name)], problems.append)
         empty = [Path(problem.where) for problem in problems]
-        assert len(empty) == (name == FEEDS)
+        assert name == BLOGS or len(empty) == (name == FEEDS)
         assert sum(path.stat().st_size for path in empty) == 0
     return parts
 
@@ -326,7 +327,9 @@ def test_the_page_shows_what_the_command_finds(found, real):
     page = PAGE.read_text(encoding="utf-8")
     news = found["news"][found["news"]["id"].isin(real["id"])]
     assert f"{len(news):,} of {len(real):,}" in page
-    every = pd.concat([found[name] for name in ("news", "plover", FEEDS)]).drop_duplicates("id")
+    every = pd.concat([found[name] for name in ("news", "plover", FEEDS, BLOGS)]).drop_duplicates(
+        "id"
+    )
     counts = coverage(real, every[every["id"].isin(real["id"])])
     counts.loc["all"] = counts.sum()
     for pool, labelled, number in counts.itertuples():
