@@ -297,8 +297,9 @@ def found(gold, real, held_out, base_rates):
         problems = []
         parts[name] = hydrate(every, [str(gold.parent / name)], problems.append)
         empty = [Path(problem.where) for problem in problems]
-        assert name == BLOGS or len(empty) == (name == FEEDS)
-        assert sum(path.stat().st_size for path in empty) == 0
+        if name != BLOGS:  # of which some are broken on purpose
+            assert len(empty) == (name == FEEDS)
+            assert sum(path.stat().st_size for path in empty) == 0
     return parts
 
 
