@@ -14,7 +14,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
@@ -190,15 +190,31 @@ class Actors:
         words = _WORD.findall(text)
         if not text.isascii():
             words = [word if word.isascii() else _plain(word) for word in words]
-        start = self.root.following
-        if start.keys().isdisjoint(words):  # most sentences end here
+        places = list(self._begin(words))
+        if not places:  # most sentences end here
             return []
         found = _Reading(self, text, words, when)
-        i, last = 0, len(words)
-        while i < last:
-            node = start.get(words[i])
-            i = i + 1 if node is None else found.take(i, node)
+        i = 0
+        for place, node in places:
+            if place >= i:
+                i = found.take(place, node)
         return found.mentions
+
+    def _begin(self, words: list[str]) -> Iterator[tuple[int, Node]]:
+        """Tell where a phrase may begin: a whole one of one word, or one that the next word goes on with."""
+        start = self.root.following
+        if start.keys().isdisjoint(words):
+            return
+        last = len(words) - 1
+        for i, node in enumerate(map(start.get, words)):
+            if node is None:
+                continue
+            if node.actor or node.terms:
+                yield i, node
+            elif i < last:
+                after = words[i + 1]
+                if after in node.following or f",{after}" in node.following:
+                    yield i, node
 
 
 class _Reading:
@@ -214,7 +230,11 @@ class _Reading:
         self.until = 0  # the word after the last mention
         self.seen: set[str] = set()  # codes mentioned so far
         self.shout = text.isupper()
-        self.headline = self.shout or _in_title_case(text, words[:_HEADLINE_WORDS])
+
+    @cached_property
+    def headline(self) -> bool:
+        """Whether a capital says nothing here."""
+        return self.shout or _in_title_case(self.text, self.words[:_HEADLINE_WORDS])
 
     def take(self, i: int, node: Node) -> int:
         """Read the longest phrase from word ``i`` on, note an actor, return the next word."""

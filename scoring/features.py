@@ -92,19 +92,21 @@ def words(masked: str) -> list[str]:
             continue
         elif token[0].isdigit():
             out.append("0")
-        elif "'" in token and len(token) > 1:
-            out += _contraction(token)
         else:
-            out.append(_SAME.get(token, token))
+            out += words_of(token)
     return out
 
 
-def _contraction(token: str) -> list[str]:
-    if token.endswith("n't"):
-        return [token[:-3], "not"]
-    if token.endswith("'ll"):
-        return [token[:-3], "will"]
-    return [token[:-2]] if token.endswith("'s") else [token]
+@lru_cache(maxsize=1 << 16)
+def words_of(token: str) -> list[str]:
+    """Give the word, or the two, that a token of letters or a mark stands for."""
+    if "'" in token and len(token) > 1:
+        if token.endswith("n't"):
+            return [token[:-3], "not"]
+        if token.endswith("'ll"):
+            return [token[:-3], "will"]
+        return [token[:-2]] if token.endswith("'s") else [token]
+    return [_SAME.get(token, token)]
 
 
 class _Lexicon(NamedTuple):

@@ -1,0 +1,268 @@
+"""The level classifier, compiled: what its scikit-learn pipeline says of sentences, bit for bit, many times faster.
+
+The pipeline stays what a model is: it is trained, stored and checked. This reads its weights and counts the same
+features over the bytes of many sentences at once (`scoring.kernel`). What can be said of a word by itself (its stem,
+its cue group, the phrases that it may begin) is asked of `scoring.features` once and kept. Needs numba, which is a
+large library: without it scikit-learn does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from sklearn.feature_extraction import FeatureHasher
+from sklearn.pipeline import Pipeline
+from sklearn.utils.extmath import softmax
+
+from scoring import features as f
+from scoring import kernel as k
+from scoring.levels import LEVELS
+
+MOST_WORDS: Final = 200_000
+"""Words that are remembered; with more than these, the table begins anew."""
+
+_CHUNK: Final = 4_000  # sentences that are worked on at once
+_LARGEST: Final = 1 << 21  # columns that the kernel can sort
+_ACTORS: Final = "\x01\x02\x03"
+_MARKS: Final = "?!:;\"'-"
+_FIRST: Final = ("the", f.ACTOR, "0")  # the words that the kernel knows by number
+_LOWER: Final = np.frombuffer(bytes(range(256)).lower(), np.uint8)
+_LOGS: Final = np.log(np.arange(1 << 12, dtype=float).clip(1)) + 1.0
+
+
+class Compiled:
+    """A level classifier whose weights have been laid out for `scoring.kernel`.
+
+    Parameters
+    ----------
+    pipeline : sklearn.pipeline.Pipeline
+        The level classifier of a model (`scoring.artifact.Model`).
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._idf = np.ascontiguousarray(pipeline["weights"].idf_)
+        self._weights = np.ascontiguousarray(pipeline["classifier"].coef_.T)
+        self._intercept = pipeline["classifier"].intercept_
+        self._groups = _Groups(len(self._idf))
+        self._words = _Words(self._groups)
+
+    def probabilities(self, masked: Sequence[str]) -> NDArray[np.float64]:
+        """Give the probabilities of the levels.
+
+        Parameters
+        ----------
+        masked : sequence of str
+            Sentences whose actors `scoring.features.mask` has replaced.
+
+        Returns
+        -------
+        ndarray of float, shape (n, 4)
+            Those of ``pipeline.predict_proba``.
+        """
+        out = np.empty((len(masked), len(LEVELS)))
+        for start in range(0, len(masked), _CHUNK):
+            part = masked[start : start + _CHUNK]
+            self._logits(part, out[start : start + len(part)])
+        out += self._intercept
+        return np.asarray(softmax(out, copy=False))
+
+    def _logits(self, masked: Sequence[str], out: NDArray[np.float64]) -> None:
+        words, groups = self._words, self._groups
+        ids, offsets, counts, actors = words.read(masked)
+        k.logits(
+            ids, offsets, counts, actors,
+            words.table.rows, words.pool.rows, words.fits.rows, words.starts.rows,
+            groups.phrases, groups.parts, words.group_table, words.edges, groups.side, groups.quiet,
+            groups.columns, groups.counts, _LOGS, self._idf, self._weights, out,
+        )  # fmt: skip
+
+
+class _Rows:
+    """An array that grows at its end."""
+
+    def __init__(self, columns: int = 0, dtype: Any = np.int64) -> None:
+        shape = (1024, columns) if columns else (1024,)
+        self.rows = np.zeros(shape, dtype)
+        self.size = 0
+
+    def add(self, rows: Any) -> int:
+        """Add rows; give the number of the first."""
+        start, self.size = self.size, self.size + len(rows)
+        if self.size > len(self.rows):
+            more = np.zeros((2 * self.size, *self.rows.shape[1:]), self.rows.dtype)
+            more[:start] = self.rows[:start]
+            self.rows = more
+        self.rows[start : self.size] = rows
+        return start
+
+
+class _Groups:
+    """What the cue lexicon says, by number: groups, phrases, and the columns of all features made of groups alone."""
+
+    def __init__(self, columns: int) -> None:
+        self.mask = columns - 1
+        lexicon = f._lexicon()
+        phrases = [entry for known in lexicon.phrases.values() for entry in known]
+        named = {*lexicon.words.values(), *lexicon.stems.values(), *(group for _, group in phrases)}
+        self.names = ["ACTOR", *sorted(f._PUNCTUATION), *sorted(named)]
+        self.code = {name: code for code, name in enumerate(self.names)}
+        self.part = {part: i for i, part in enumerate({p: 0 for e in phrases for p in e[0]})}
+        self.phrase = {entry: i for i, entry in enumerate(phrases)}
+        ends = np.cumsum([0, *(len(parts) for parts, _ in phrases)])
+        codes = [self.code[group] for _, group in phrases]
+        self.phrases = np.column_stack([codes, ends[:-1], ends[1:]])
+        self.parts = np.array([self.part[p] for parts, _ in phrases for p in parts])
+        self.side = np.array([name in f._SIDE_GROUPS for name in self.names])
+        self.quiet = np.array([name == "ACTOR" or name in f._PUNCTUATION for name in self.names])
+        self._hasher = FeatureHasher(columns, input_type="string", alternate_sign=False)
+        self.columns = self._columns()
+        counted = (("actors", 5), ("different", 5), ("words", 7))
+        self.counts = np.zeros((3, 8), np.int32)
+        for row, (what, most) in zip(self.counts, counted, strict=True):
+            row[:most] = self._hashed([f"n {what} {number}" for number in range(most)])
+
+    def _columns(self) -> tuple[NDArray[np.int32], ...]:
+        """Give the columns of the n-grams of the skeleton; the last two groups are its edges."""
+        edged = [*self.names, "<", ">"]
+        pairs = [f"{a} {b}" for a in edged for b in edged]
+        triples = [f"{pair} {c}" for pair in pairs for c in edged]
+        n = len(edged)
+        return (
+            self._hashed([f"k {a}" for a in self.names]),
+            self._hashed([f"k {pair}" for pair in pairs]).reshape(n, n),
+            self._hashed([f"k {triple}" for triple in triples]).reshape(n, n, n),
+            self._hashed([f"y {pair}" for pair in pairs]).reshape(n, n),
+            self._hashed([f"y {triple}" for triple in triples]).reshape(n, n, n),
+            self._hashed([f"p {pair}" for pair in pairs]).reshape(n, n),
+        )
+
+    def _hashed(self, names: list[str]) -> NDArray[np.int32]:
+        return np.asarray(self._hasher.transform([[name] for name in names]).indices, np.int32)
+
+
+class _Words:
+    """What is known of words and tokens; it grows with the text and begins anew when it is large."""
+
+    def __init__(self, groups: _Groups) -> None:
+        self._groups = groups
+        self._kinds = np.zeros(128, np.uint8)
+        for kind, which in (
+            (k.LETTER, "abcdefghijklmnopqrstuvwxyz"), (k.DIGIT, "0123456789"), (k.MARK, _MARKS),
+            (k.ACTOR_BYTE, _ACTORS),
+        ):  # fmt: skip
+            self._kinds[[ord(char) for char in which]] = kind
+        self._clear()
+
+    def _clear(self) -> None:
+        self.table, self.pool = _Rows(k.COLUMNS), _Rows()
+        self.fits, self.starts = _Rows(), _Rows()
+        self._number: dict[str, int] = {}
+        self._spans, self._known, self._of = _Rows(2), _Rows(dtype=np.uint8), _Rows(2)
+        self._slots = np.full(1 << 13, -1, np.int32)
+        for word in _FIRST:
+            self.number(word)
+        self._marks = np.zeros(128, np.int32)
+        for mark in _MARKS:
+            self._marks[ord(mark)] = self.number(mark)
+        self.group_table = np.zeros((len(self._groups.names), k.GROUP_COLUMNS), np.int64)
+        for row, name in zip(self.group_table, self._groups.names, strict=True):
+            row[:2] = self._piece(name)
+            for at, sign in zip(k.NEAR_STATE, "<>", strict=True):
+                row[at : at + 4] = _state(f"v {name} {sign}")
+            row[k.GROUP_STATE : k.GROUP_STATE + 4] = _state(f"g {name}>")
+        self.edges = np.zeros((2, 6), np.int64)
+        self.edges[0, 2:] = _state("s <")
+        self.edges[1, :2] = self._piece(" >")
+
+    def read(self, masked: Sequence[str]) -> tuple[Any, Any, Any, Any]:
+        """Split masked sentences into numbered words (`scoring.kernel.tokenise`)."""
+        if len(self._number) > MOST_WORDS:
+            self._clear()
+        plain, split = _plain(masked)
+        lines = pa.array(plain, pa.string())
+        offsets = np.frombuffer(lines.buffers()[1], np.int32)[: len(plain) + 1]
+        text = _LOWER[np.frombuffer(lines.buffers()[2] or b"", np.uint8)]
+        ids = np.empty(len(text) + 1, np.int32)
+        counts, actors = np.zeros(len(plain), np.int32), np.zeros(len(plain), np.int32)
+        rows, unknown = np.arange(len(plain)), np.empty((1024, 3), np.int64)
+        while len(rows):
+            missing = k.tokenise(
+                text, offsets, rows, self._kinds, self._marks, self._slots, self._spans.rows,
+                self._known.rows, self._of.rows, ids, counts, actors, unknown,
+            )  # fmt: skip
+            found = unknown[: min(missing, len(unknown))]
+            rows = np.unique(found[:, 0]) if missing <= len(unknown) else np.arange(len(plain))
+            for token in {bytes(text[start:end]) for _, start, end in found.tolist()}:
+                self._enter(token)
+        for row, words in split.items():
+            ids[offsets[row] : offsets[row] + len(words)] = [self.number(word) for word in words]
+            counts[row] = len(words)
+            actors[row] = sum(1 << ord(mark) for mark in _ACTORS if mark in masked[row])
+        return ids, offsets, counts, actors
+
+    def _enter(self, token: bytes) -> None:
+        """Note the words that a token stands for."""
+        words = [self.number(word) for word in f.words_of(token.decode())]
+        start = self._known.add(np.frombuffer(token, np.uint8))
+        number = self._spans.add([[start, start + len(token)]])
+        self._of.add([[words[0], words[1] if len(words) > 1 else -1]])
+        if 2 * self._spans.size > len(self._slots):
+            self._slots = np.full(4 * len(self._slots), -1, np.int32)
+            for old in range(number):
+                k.enter(self._slots, self._spans.rows, self._known.rows, old)
+        k.enter(self._slots, self._spans.rows, self._known.rows, number)
+
+    def number(self, word: str) -> int:
+        """Number a word; what is said of it goes into the tables."""
+        known = self._number.get(word)
+        if known is not None:
+            return known
+        stem, groups = f.stem(word), self._groups
+        row = np.zeros((1, k.COLUMNS), np.int64)
+        new = row[0]
+        new[k.STEM : k.STEM + 2] = self._piece(f" {stem}")
+        new[k.WORD : k.WORD + 2] = self._piece(word)
+        state = new[k.STEM_STATE : k.STEM_STATE + 4] = _state(f"s {stem}")
+        new[k.SINGLE] = k.bucket(*state[:2], state[3], groups.mask)
+        new[k.WORD_STATE : k.WORD_STATE + 4] = _state(f"g {word}>")
+        new[k.LIGHT] = stem in f._LIGHT
+        if word == f.ACTOR or word in f._PUNCTUATION:
+            new[k.GROUP] = groups.code["ACTOR" if word == f.ACTOR else word]
+        else:
+            group = f._group(word)
+            new[k.GROUP] = -1 if group is None else groups.code[group]
+            begun = [groups.phrase[entry] for entry in f._phrases(word)]
+            new[k.PHRASES] = self.starts.add(begun)
+            new[k.PHRASES_END] = self.starts.size
+        patterns = (word, *(f"{word[:end]}*" for end in range(len(word) + 1)))
+        new[k.FITS] = self.fits.add([groups.part[p] for p in patterns if p in groups.part])
+        new[k.FITS_END] = self.fits.size
+        self._number[word] = self.table.add(row)
+        return self._number[word]
+
+    def _piece(self, text: str) -> tuple[int, int]:
+        """Keep a piece of a name, four bytes a number; tell where, and how many bytes."""
+        content = text.encode()
+        padded = content + b"\0" * (-len(content) % 4)
+        return self.pool.add(np.frombuffer(padded, "<u4")), len(content)
+
+
+def _plain(masked: Sequence[str]) -> tuple[list[str], dict[int, list[str]]]:
+    """Make ASCII of sentences by plain quotation marks; split here those of which that makes none."""
+    if all(map(str.isascii, masked)):
+        return list(masked), {}
+    plain = [text if text.isascii() else text.translate(f._PLAIN) for text in masked]
+    split = {row: f.words(text) for row, text in enumerate(plain) if not text.isascii()}
+    for row, words in split.items():  # nothing to split, and room for the numbers of the words
+        plain[row] = " " * len(words)
+    return plain, split
+
+
+def _state(text: str) -> tuple[int, int, int, int]:
+    """Hash the beginning of a name: the state of the hash, and how many bytes it has seen."""
+    content = text.encode()
+    return (*k.begin(np.frombuffer(content, np.uint8)), len(content))
