@@ -200,6 +200,17 @@ class Actors:
                 i = found.take(place, node)
         return found.mentions
 
+    def openings(self) -> tuple[set[str], set[str]]:
+        """Tell what a phrase may begin with: one word that is a whole one, or two words, parted by a blank."""
+        start = self.root.following
+        alone = {word for word, node in start.items() if node.actor or node.terms}
+        together = {
+            f"{word} {after.removeprefix(',')}"
+            for word, node in start.items()
+            for after in node.following
+        }
+        return alone, together
+
     def _begin(self, words: list[str]) -> Iterator[tuple[int, Node]]:
         """Tell where a phrase may begin: a whole one of one word, or one that the next word goes on with."""
         start = self.root.following
@@ -225,7 +236,7 @@ class _Reading:
     ) -> None:
         self.text, self.words, self.day = text, words, when.toordinal() if when else None
         self.table, self.lists = table, table.lists
-        self.spans = [match.span() for match in _WORD.finditer(text)]
+        self.found = list(_WORD.finditer(text))  # spans are asked of few words
         self.mentions: list[Mention] = []
         self.until = 0  # the word after the last mention
         self.seen: set[str] = set()  # codes mentioned so far
@@ -245,7 +256,7 @@ class _Reading:
             i, best, j = self._without_title(i, best, j)
         code, kind = best.actor or (self._leader(i, j, best.terms), "leader")
         if code and self._counts(i, j, kind):
-            start, end = self.spans[i][0], self.spans[j - 1][1]
+            start, end = self.found[i].start(), self.found[j - 1].end()
             end -= len(self.text[start:end]) - len(self.text[start:end].rstrip(_INVISIBLE))
             self.mentions.append(Mention(start, end, code, "seat" if kind == _ORGAN else kind))
             self.seen.add(code)
@@ -277,7 +288,7 @@ class _Reading:
 
     def _gap(self, k: int) -> str | None:
         """Tell what parts word ``k`` from the one before: nothing much, a comma, or None."""
-        start, end = self.spans[k - 1][1], self.spans[k][0]
+        start, end = self.found[k - 1].end(), self.found[k].start()
         if end - start > _LONGEST_GAP:
             return None
         gap = self.text[start:end].strip()
@@ -286,7 +297,8 @@ class _Reading:
     def _joined(self, k: int) -> bool:
         """Whether word ``k`` follows the one before after blanks only."""
         return (
-            0 < k < len(self.words) and self.text[self.spans[k - 1][1] : self.spans[k][0]].isspace()
+            0 < k < len(self.words)
+            and self.text[self.found[k - 1].end() : self.found[k].start()].isspace()
         )
 
     def _capital(self, k: int) -> bool:
@@ -297,7 +309,7 @@ class _Reading:
         if kind == "leader":
             return True
         if kind == "prefix":
-            return self.text.startswith(("-", "‐", "‑", "–"), self.spans[j - 1][1])
+            return self.text.startswith(("-", "‐", "‑", "–"), self.found[j - 1].end())
         if kind == _ORGAN and self.until == i and self.mentions:
             return False  # "Italian Senate": the adjective has said whose it is
         if kind == _ORGAN and self.words[j : j + 1] == ["of"] and self._capital(j + 1):
@@ -343,7 +355,7 @@ class _Reading:
     def _is_dateline(self, i: int, j: int) -> bool:
         """``LONDON, March 3 -``: where a report was written, not who acts."""
         first = i == 0 or (self.words[i].isupper() and not self.shout)
-        return first and _DATELINE.match(self.text, self.spans[j - 1][1]) is not None
+        return first and _DATELINE.match(self.text, self.found[j - 1].end()) is not None
 
     # -- office holders ---------------------------------------------------------------------------
 
@@ -371,7 +383,7 @@ class _Reading:
                 return False
             if word in self.lists["former"]:
                 return True
-            in_mention = bool(self.mentions) and self.spans[k][0] >= self.mentions[-1].start
+            in_mention = bool(self.mentions) and self.found[k].start() >= self.mentions[-1].start
             if word not in self.lists["offices"] and not in_mention:
                 return False
         return False
@@ -395,7 +407,7 @@ class _Reading:
 
     def _opens(self, k: int) -> bool:
         """Whether word ``k`` opens a sentence or a quotation, and so is capitalised anyway."""
-        before = self.text[max(0, self.spans[k][0] - 3) : self.spans[k][0]].rstrip()
+        before = self.text[max(0, self.found[k].start() - 3) : self.found[k].start()].rstrip()
         return k == 0 or before[-1:] in set(".!?:;\"“‘'—–-(")
 
 
@@ -422,6 +434,11 @@ def find_mentions(text: str, when: datetime.date | None = None) -> list[Mention]
     ['Moscow=RUS', 'U.S.=USA']
     """
     return _shipped().find(text, when)
+
+
+def openings() -> tuple[set[str], set[str]]:
+    """Tell what the name of an actor may begin with (`Actors.openings`)."""
+    return _shipped().openings()
 
 
 def names(code: str) -> Names:

@@ -498,16 +498,9 @@ class ParquetWriter:
 
     def write(self, frame: pd.DataFrame) -> None:
         """Take rows; they are written when there are enough for a row group."""
-        columns = plain_columns(frame)
-        arrays = []
-        for name in self._schema.names:
-            kind = self._schema.field(name).type
-            values = columns[name]
-            if name == "published":
-                values = [None if when is pd.NaT else when for when in frame[name].tolist()]
-            if pa.types.is_string(kind):
-                values = [None if value is None else _arrow_text(value) for value in values]
-            arrays.append(pa.array(values, type=kind))
+        arrays = [
+            _arrow_column(frame[name], self._schema.field(name).type) for name in self._schema.names
+        ]
         self._held.append(pa.Table.from_arrays(arrays, schema=self._schema))
         if sum(table.num_rows for table in self._held) >= self._GROUP:
             self._flush()
@@ -521,6 +514,20 @@ class ParquetWriter:
         table = pa.concat_tables(self._held) if self._held else self._schema.empty_table()
         self._held = []
         self._writer.write_table(table)
+
+
+def _arrow_column(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
+    """Turn a column of records into Arrow's; NaN is null."""
+    values = column.tolist() if column.dtype == object else column
+    if not pa.types.is_string(kind):
+        return pa.array(values, type=kind, from_pandas=True)
+    try:
+        return pa.array(values, type=kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
+        # What a kept key holds may be of any kind; a lone surrogate is no UTF-8.
+        plain = map(_plain, values)
+        texts = [None if value is None else _arrow_text(value) for value in plain]
+        return pa.array(texts, type=kind)
 
 
 def arrow_schema(keep: Sequence[str] = ()) -> pa.Schema:

@@ -8,7 +8,9 @@ large library: without it scikit-learn does the work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import string
+from collections.abc import Iterable, Sequence
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +27,7 @@ from scoring.levels import LEVELS
 MOST_WORDS: Final = 200_000
 """Words that are remembered; with more than these, the table begins anew."""
 
+_FILTER: Final = 1 << 21  # bits of a filter; some 10,000 are set
 _CHUNK: Final = 4_000  # sentences that are worked on at once
 _LARGEST: Final = 1 << 21  # columns that the kernel can sort
 _ACTORS: Final = "\x01\x02\x03"
@@ -49,6 +52,7 @@ class Compiled:
         self._intercept = pipeline["classifier"].intercept_
         self._groups = _Groups(len(self._idf))
         self._words = _Words(self._groups)
+        self._lock = Lock()  # a server answers several requests at once, and the words grow
 
     def probabilities(self, masked: Sequence[str]) -> NDArray[np.float64]:
         """Give the probabilities of the levels.
@@ -64,9 +68,10 @@ class Compiled:
             Those of ``pipeline.predict_proba``.
         """
         out = np.empty((len(masked), len(LEVELS)))
-        for start in range(0, len(masked), _CHUNK):
-            part = masked[start : start + _CHUNK]
-            self._logits(part, out[start : start + len(part)])
+        with self._lock:
+            for start in range(0, len(masked), _CHUNK):
+                part = masked[start : start + _CHUNK]
+                self._logits(part, out[start : start + len(part)])
         out += self._intercept
         return np.asarray(softmax(out, copy=False))
 
@@ -79,6 +84,56 @@ class Compiled:
             groups.phrases, groups.parts, words.group_table, words.edges, groups.side, groups.quiet,
             groups.columns, groups.counts, _LOGS, self._idf, self._weights, out,
         )  # fmt: skip
+
+
+class Screen:
+    """Tells cheaply of most sentences without an actor that they have none.
+
+    Parameters
+    ----------
+    alone : iterable of str
+        Words that are a name by themselves (`scoring.actors.Actors.openings`).
+    together : iterable of str
+        Pairs of words, parted by a blank, that a longer name may begin with.
+    """
+
+    def __init__(self, alone: Iterable[str], together: Iterable[str]) -> None:
+        self._letters = np.zeros(256, np.uint8)
+        self._letters[[ord(char) for char in string.ascii_lowercase + string.digits]] = 1
+        self._letters[[ord(char) for char in string.ascii_uppercase]] = 2
+        self._letters[128:] = 3
+        self._filters = [np.zeros(_FILTER, bool) for _ in range(2)]
+        for words, filter_ in zip((alone, together), self._filters, strict=True):
+            text, offsets = _bytes([word for word in words if word.isascii()])
+            k.mark(text, offsets, filter_)
+
+    def may_name(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which texts `scoring.actors.find_mentions` must read.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Sentences.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            False only where it would find nothing.
+        """
+        out = np.empty(len(texts), bool)
+        try:
+            text, offsets = _bytes(texts)
+        except UnicodeEncodeError:  # a lone surrogate
+            return np.ones(len(texts), bool)
+        k.may_name(text, offsets, self._letters, *self._filters, out)
+        return out
+
+
+def _bytes(texts: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Lay out texts one behind the other, in UTF-8, and tell where each begins."""
+    lines = pa.array(texts, pa.string())
+    offsets = np.frombuffer(lines.buffers()[1], np.int32)[: len(texts) + 1]
+    return np.frombuffer(lines.buffers()[2] or b"", np.uint8), offsets
 
 
 class _Rows:
@@ -183,9 +238,8 @@ class _Words:
         if len(self._number) > MOST_WORDS:
             self._clear()
         plain, split = _plain(masked)
-        lines = pa.array(plain, pa.string())
-        offsets = np.frombuffer(lines.buffers()[1], np.int32)[: len(plain) + 1]
-        text = _LOWER[np.frombuffer(lines.buffers()[2] or b"", np.uint8)]
+        text, offsets = _bytes(plain)
+        text = _LOWER[text]
         ids = np.empty(len(text) + 1, np.int32)
         counts, actors = np.zeros(len(plain), np.int32), np.zeros(len(plain), np.int32)
         rows, unknown = np.arange(len(plain)), np.empty((1024, 3), np.int64)
@@ -217,7 +271,7 @@ class _Words:
         k.enter(self._slots, self._spans.rows, self._known.rows, number)
 
     def number(self, word: str) -> int:
-        """Number a word; what is said of it goes into the tables."""
+        """Give a word its number; what is said of it goes into the tables."""
         known = self._number.get(word)
         if known is not None:
             return known

@@ -8,9 +8,12 @@ It sees where the two stand and what stands around and between them, never who t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scoring.actors import Mention
 from scoring.features import ACTOR, Cue, mask, skeleton, stem, words
@@ -81,7 +84,8 @@ def candidates(text: str, mentions: Sequence[Mention]) -> list[Candidate]:
 def find_dyads(
     text: str,
     mentions: Sequence[Mention],
-    judge: Callable[[list[Candidate]], Any],
+    found: Sequence[Candidate],
+    chances: Sequence[float] | NDArray[np.float64],
     at_least: float,
 ) -> list[Dyad]:
     """Find who says it to whom in a sentence that is known to be escalatory.
@@ -92,8 +96,10 @@ def find_dyads(
         The sentence.
     mentions : sequence of Mention
         Its actors, in order.
-    judge : callable
-        Candidates in, probability of being a dyad of each out: the roles of a tier.
+    found : sequence of Candidate
+        As `candidates` lists them.
+    chances : sequence of float
+        Probability of each of being a dyad: the roles of a tier.
     at_least : float
         Probability from which a candidate with another speaker than the most probable one is a dyad too.
 
@@ -103,8 +109,6 @@ def find_dyads(
         The most probable dyad first; never empty. Actors named in one breath with a side of it share in it. A
         further dyad never repeats another one with a side left open.
     """
-    found = candidates(text, mentions)
-    chances = judge(found)
     spans = {mention.code: (mention.start, mention.end) for mention in reversed(mentions)}
     order = sorted(range(len(found)), key=lambda i: (-chances[i], i))
     best = found[order[0]]

@@ -4,7 +4,7 @@ What they count is defined by `scoring.features` and scikit-learn; here it is co
 the logits are the same to the last bit. A feature's name is never built: its hash goes on from the state in which the
 hash of its first words was left, so that most names cost a few bytes.
 
-Every function takes and gives plain arrays, and goes sentence by sentence: what a sentence gets is the same in any batch.
+Every function takes and gives plain arrays, and goes sentence by sentence: what one gets is the same in any batch.
 """
 
 from __future__ import annotations
@@ -106,6 +106,17 @@ def _hash(text: Any, start: int, end: int) -> int:
     for i in range(start, end):  # FNV-1a
         h = ((h ^ text[i]) * 16777619) & _ANY
     return h ^ (h >> 15)
+
+
+@_jit
+def _pair(one: int, other: int) -> int:
+    return (one * 0x9E3779B1 ^ other) & _ANY
+
+
+@_jit
+def _marked(filter_: Any, h: int) -> bool:
+    size = len(filter_) - 1
+    return filter_[h & size] and filter_[(h >> 9) & size]
 
 
 @_jit
@@ -219,9 +230,7 @@ def tokenise(
                     ids[out] = words[token, 1]
                     out += 1
             elif kind == DIGIT:
-                while at < end and (
-                    kinds[text[at]] == DIGIT or text[at] == 46 or text[at] == 44
-                ):
+                while at < end and (kinds[text[at]] == DIGIT or text[at] == 46 or text[at] == 44):
                     at += 1
                 ids[out] = NUMBER
                 out += 1
@@ -239,6 +248,64 @@ def tokenise(
         counts[row] = out - first
         actors[row] = seen
     return missing
+
+
+@_jit
+def may_name(text: Any, offsets: Any, letters: Any, alone: Any, together: Any, out: Any) -> None:
+    """Tell which sentences may name an actor, by a look at single words and pairs of words.
+
+    Parameters
+    ----------
+    text, offsets : ndarray of uint8, ndarray of int32
+        Sentences, one behind the other, and where each begins.
+    letters : ndarray of uint8, shape (256,)
+        1 for a lower-case letter or a digit, 2 for a capital; 3 for what is not ASCII.
+    alone, together : ndarray of bool
+        Bloom filters of the words that are a name, and of the pairs of words that one may begin with (`mark`).
+    out : ndarray of bool
+        Out: False where there is surely none.
+    """
+    for row in range(len(out)):
+        at, end = offsets[row], offsets[row + 1]
+        last, found = 0, False
+        while at < end and not found:
+            kind = letters[text[at]]
+            if kind == 0:
+                at += 1
+                continue
+            start = at
+            while at < end and 1 <= letters[text[at]] <= 2:
+                at += 1
+            if kind == 3 or (
+                # "U.S." is one word: leave such to those who know
+                kind == 2
+                and at - start == 1
+                and at + 1 < end
+                and text[at] == 46
+                and letters[text[at + 1]] == 2
+            ):
+                found = True
+                break
+            here = _hash(text, start, at)
+            found = _marked(alone, here) or _marked(together, _pair(last, here))
+            last = here
+        out[row] = found
+
+
+@_jit
+def mark(text: Any, offsets: Any, filter_: Any) -> None:
+    """Enter words, or pairs of words parted by a blank, into a Bloom filter."""
+    size = len(filter_) - 1
+    for row in range(len(offsets) - 1):
+        start, end = offsets[row], offsets[row + 1]
+        blank = start
+        while blank < end and text[blank] != 32:
+            blank += 1
+        h = _hash(text, start, blank)
+        if blank < end:
+            h = _pair(h, _hash(text, blank + 1, end))
+        filter_[h & size] = True
+        filter_[(h >> 9) & size] = True
 
 
 @_jit
@@ -289,7 +356,11 @@ def _word_features(
         word = ids[low + i]
         out[n] = table[word, SINGLE]
         n += 1
-        h, k, held = table[word, STEM_STATE], table[word, STEM_STATE + 1], table[word, STEM_STATE + 2]
+        h, k, held = (
+            table[word, STEM_STATE],
+            table[word, STEM_STATE + 1],
+            table[word, STEM_STATE + 2],
+        )
         length = table[word, STEM_STATE + 3]
         if i + 1 == size:
             h, k, held = feed(h, k, held, pool, edges[1, NAME], 2)  # " >"
@@ -423,9 +494,7 @@ def _sort(values: Any, n: int, spare: Any, counts: Any) -> None:
 
 
 @_jit
-def _weigh(
-    columns: Any, n: int, logs: Any, idf: Any, weights: Any, values: Any, out: Any
-) -> None:
+def _weigh(columns: Any, n: int, logs: Any, idf: Any, weights: Any, values: Any, out: Any) -> None:
     """Weigh sorted columns as TfidfTransformer does and add up their weights, in its order."""
     distinct = 0
     i = 0
@@ -507,9 +576,7 @@ def logits(
     for row in range(len(counts)):
         low = offsets[row]
         high = low + counts[row]
-        cues = _skeleton(
-            ids, low, high, table, fits, starts, phrases, parts, cue_group, cue_at
-        )
+        cues = _skeleton(ids, low, high, table, fits, starts, phrases, parts, cue_group, cue_at)
         n = _word_features(ids, low, high, table, pool, edges, mask, columns)
         n = _cue_features(cue_group, cues, cue_tables, side, seen, columns, n)
         n = _near_features(

@@ -7,33 +7,42 @@ stage works row by row, so a statement's record is the same alone and in any bat
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import compress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scoring.actors import Mention, find_mentions
+from scoring.actors import Mention, find_mentions, openings
 from scoring.articles import Article, clean_text, content_id, to_utc
 from scoring.artifact import Model, shipped_folder
 from scoring.artifact import load as load_model
 from scoring.clauses import Clause, two_clauses
 from scoring.context import Context
-from scoring.dyads import Dyad, find_dyads
+from scoring.dyads import Dyad, candidates, find_dyads
 from scoring.errors import UsageError
 from scoring.language import not_english
+from scoring.lazy import Lazy
 from scoring.levels import LEVELS, PROBABILITIES
-from scoring.records import records_frame
+from scoring.records import columns_frame, moments, objects
 from scoring.sentences import split_sentences
 from scoring.tiers import TIERS
 from scoring.tiers import tier as make_tier
 
+if TYPE_CHECKING:
+    from scoring.compiled import Screen
+
 _WEIGHTS: Final = np.arange(len(LEVELS)) / (len(LEVELS) - 1)
+_SIDES: Final = ("source", "target", "source_span", "target_span", "resolved")
 NO_TEXT: Final = "no text"
+
+Floats = NDArray[np.float64]
+Said = tuple[Dyad, Floats]
+"""A dyad, and the probabilities of the levels of what is said."""
 
 
 @dataclass(slots=True)
@@ -87,6 +96,7 @@ class Scorer:
     def __init__(self, model: Model, tier: str = TIERS[0]) -> None:
         self._model = model
         self._tier = make_tier(model, tier)
+        self._screen = Lazy(_screen)
         version = str(model.manifest.get("version", "unsaved"))
         self.version = version if tier == TIERS[0] else f"{version}+{tier}"
 
@@ -183,18 +193,9 @@ class Scorer:
         """
         statements = [statement for article in articles for statement in _statements(article)]
         scored = [statement for statement in statements if statement.scored]
-        probabilities = self._tier.levels([Clause(0, s.text, s.mentions) for s in scored])
-        clauses = self._clauses(scored, probabilities)
-        left = iter(zip(probabilities, clauses, strict=True))
-        rows: list[dict[str, object]] = []
-        context = Context()
-        for statement in statements:
-            base = self._base(statement, keep)
-            if not statement.scored:
-                rows.append(base | {"score": np.nan} | dict.fromkeys(PROBABILITIES, np.nan))
-            else:
-                rows += self._rows(base, statement, *next(left), context)
-        return records_frame(rows, tuple(keep))
+        self._find_actors(scored)
+        chances = self._tier.levels([Clause(0, s.text, s.mentions) for s in scored])
+        return self._table(statements, chances, self._said(scored, chances), tuple(keep))
 
     def explain(self, text: str) -> pd.DataFrame:
         """Tell which words and phrases of a sentence moved its score, and by how much.
@@ -209,74 +210,141 @@ class Scorer:
         """Score sentences whose actors are known: expected level / 3, shape (n,)."""
         return self._tier.levels(sentences) @ _WEIGHTS
 
-    def _clauses(
-        self, statements: list[Statement], probabilities: NDArray[np.float64]
-    ) -> list[list[tuple[Clause, NDArray[np.float64]]]]:
-        """Score apart the two clauses of escalatory sentences in which two sides speak, if both escalate."""
-        levels = probabilities.argmax(axis=1)
-        pairs = [
-            two_clauses(s.text, s.mentions) if level else None
-            for s, level in zip(statements, levels, strict=True)
+    def _find_actors(self, scored: list[Statement]) -> None:
+        """Find the mentions of each statement; most sentences have none, which a look at many at once can tell."""
+        screen = self._screen(len(scored))
+        named = (
+            scored
+            if screen is None
+            else compress(scored, screen.may_name([s.text for s in scored]))
+        )
+        for statement in named:
+            published = statement.article.published
+            when = published.date() if published else None
+            statement.mentions = find_mentions(statement.text, when)
+
+    def _said(self, scored: list[Statement], chances: Floats) -> dict[int, list[Said]]:
+        """Tell who says it to whom, and how sharply, of each statement that escalates, by its place."""
+        loud = np.flatnonzero(chances.argmax(axis=1)).tolist()
+        clauses = dict(zip(loud, self._clauses([scored[i] for i in loud]), strict=True))
+        spoken = [
+            (i, clause, chance)
+            for i in loud
+            for clause, chance in clauses[i]
+            or [(Clause(0, scored[i].text, scored[i].mentions), chances[i])]
         ]
-        parts = [clause for pair in pairs if pair for clause in pair]
-        chances = iter(self._tier.levels(parts))
-        out: list[list[tuple[Clause, NDArray[np.float64]]]] = []
+        out: dict[int, list[Said]] = {i: [] for i in loud}
+        dyads = self._dyads([clause for _, clause, _ in spoken])
+        for (i, _, chance), found in zip(spoken, dyads, strict=True):
+            # A clause has one speaker: its most probable dyad.
+            out[i] += [(dyad, chance) for dyad in (found[:1] if clauses[i] else found)]
+        return {i: _answers(said) if clauses[i] else said for i, said in out.items()}
+
+    def _clauses(self, statements: list[Statement]) -> list[list[tuple[Clause, Floats]]]:
+        """Score apart the two clauses of escalatory sentences in which two sides speak, if both escalate."""
+        pairs = [two_clauses(s.text, s.mentions) for s in statements]
+        chances = iter(self._tier.levels([clause for pair in pairs if pair for clause in pair]))
+        out: list[list[tuple[Clause, Floats]]] = []
         for pair in pairs:
             scored = [(clause, next(chances)) for clause in pair or ()]
             out.append(scored if all(chance.argmax() for _, chance in scored) else [])
         return out
 
-    def _base(self, statement: Statement, keep: Sequence[str]) -> dict[str, object]:
-        article = statement.article
-        return {
-            "article_id": article.id,
-            "published": article.published,
-            "publisher": article.publisher,
-            "url": article.url,
-            "sentence": statement.sentence,
-            "text": statement.text,
-            "review": not statement.scored,
-            "model": self.version,
-            "note": statement.note,
-        } | {key: article.extra.get(key) for key in keep}
-
-    def _rows(
-        self,
-        base: dict[str, object],
-        statement: Statement,
-        chances: NDArray[np.float64],
-        clauses: list[tuple[Clause, NDArray[np.float64]]],
-        context: Context,
-    ) -> list[dict[str, object]]:
-        """Make the rows of one scored statement: one a dyad, or a single one of level none."""
-        context.enter(statement.article, statement.sentence, statement.text, statement.mentions)
-        if not chances.argmax():
-            return [base | self._level(chances)]
-        if clauses:
-            found = _answers([(self._dyads(clause)[0], chance) for clause, chance in clauses])
-        else:
-            whole = Clause(0, statement.text, statement.mentions)
-            found = [(dyad, chances) for dyad in self._dyads(whole)]
-        return [base | self._level(chance) | _sides(dyad, context) for dyad, chance in found]
-
-    def _level(self, chances: NDArray[np.float64]) -> dict[str, object]:
-        score = sum(k * float(p) for k, p in enumerate(chances)) / (len(LEVELS) - 1)
-        return {
-            "level": LEVELS[int(chances.argmax())],
-            "score": score,
-            "review": bool(chances.max() < self._tier.review_below),
-        } | dict(zip(PROBABILITIES, map(float, chances), strict=True))
-
-    def _dyads(self, clause: Clause) -> list[Dyad]:
+    def _dyads(self, clauses: list[Clause]) -> list[list[Dyad]]:
         at_least = self._model.manifest["dyad_at_least"]
-        judge = partial(self._tier.roles, clause)
-        found = find_dyads(clause.text, clause.mentions, judge, at_least)
-        return [dyad.moved(clause.start) for dyad in found]
+        pairs = [candidates(clause.text, clause.mentions) for clause in clauses]
+        out = []
+        for clause, pair, chance in zip(
+            clauses, pairs, self._tier.roles(clauses, pairs), strict=True
+        ):
+            found = find_dyads(clause.text, clause.mentions, pair, chance, at_least)
+            out.append([dyad.moved(clause.start) for dyad in found])
+        return out
+
+    def _table(
+        self,
+        statements: list[Statement],
+        chances: Floats,
+        said: dict[int, list[Said]],
+        keep: tuple[str, ...],
+    ) -> pd.DataFrame:
+        """Make the rows, column by column: one a dyad, or a single one of level none or unscored."""
+        scored = np.array([s.scored for s in statements], dtype=bool)
+        places = np.flatnonzero(scored)  # of the scored statements among all
+        count = np.ones(len(statements), dtype=np.int64)
+        for i, dyads in said.items():
+            count[places[i]] = len(dyads)
+        first = np.cumsum(count) - count  # row of each statement
+        rows = np.repeat(np.arange(len(statements)), count)
+        levels = np.full((len(rows), len(LEVELS)), np.nan)
+        levels[first[places]] = chances
+        sides = {name: np.full(len(rows), None, dtype=object) for name in _SIDES}
+        for i, context in _contexts([s for s in statements if s.scored], list(said)):
+            for row, (dyad, chance) in enumerate(said[i], first[places[i]]):
+                levels[row] = chance
+                for name, value in zip(_SIDES, _resolved(dyad, context), strict=True):
+                    sides[name][row] = value
+        columns = _of_articles(statements, rows, keep) | self._levels(levels, scored[rows]) | sides
+        columns["model"] = np.full(len(rows), self.version, dtype=object)
+        return columns_frame(columns, keep)
+
+    def _levels(self, chances: Floats, scored: NDArray[np.bool_]) -> dict[str, Any]:
+        """Make the columns that follow from the probabilities, which are NaN in rows that are not scored."""
+        best = np.full(len(chances), len(LEVELS))
+        best[scored] = chances[scored].argmax(axis=1)
+        # Added up in this order, and not as a product of matrices, which may round otherwise.
+        score = sum(k * chances[:, k] for k in range(len(LEVELS))) / (len(LEVELS) - 1)
+        return {
+            "level": np.array([*LEVELS, None], dtype=object)[best],
+            "score": score,
+            "review": ~(chances.max(axis=1) >= self._tier.review_below),
+        } | {name: chances[:, k] for k, name in enumerate(PROBABILITIES)}
 
 
-def _answers(
-    pair: list[tuple[Dyad, NDArray[np.float64]]],
-) -> list[tuple[Dyad, NDArray[np.float64]]]:
+def _screen() -> Screen:
+    from scoring.compiled import Screen
+
+    return Screen(*openings())
+
+
+def _contexts(scored: list[Statement], wanted: list[int]) -> Iterator[tuple[int, Context]]:
+    """Give the context of some statements, in order; what no wanted one follows is not looked at."""
+    context, read = Context(), 0
+    for i in wanted:
+        start = i
+        while start > read and scored[start - 1].article is scored[i].article:
+            start -= 1
+        for s in scored[start : i + 1]:
+            context.enter(s.article, s.sentence, s.text, s.mentions)
+        read = i + 1
+        yield i, context
+
+
+def _resolved(dyad: Dyad, context: Context) -> tuple[Any, ...]:
+    """Give a dyad's values of `_SIDES`."""
+    source, target, resolved = context.resolve(dyad)
+    return source, target, dyad.source_span, dyad.target_span, resolved
+
+
+def _of_articles(
+    statements: list[Statement], rows: NDArray[np.int64], keep: tuple[str, ...]
+) -> dict[str, Any]:
+    """Make the columns that say where a statement stands."""
+    articles = list({id(s.article): s.article for s in statements}.values())
+    number = {id(article): i for i, article in enumerate(articles)}
+    of = np.array([number[id(s.article)] for s in statements], dtype=np.int64)[rows]
+    return {
+        "article_id": objects([a.id for a in articles])[of],
+        "published": moments([a.published for a in articles]).take(of),
+        "publisher": objects([a.publisher for a in articles])[of],
+        "url": objects([a.url for a in articles])[of],
+        "sentence": np.array([s.sentence for s in statements], dtype=np.int64)[rows],
+        "text": objects([s.text for s in statements])[rows],
+        "note": objects([s.note for s in statements])[rows],
+    } | {key: objects([a.extra.get(key) for a in articles])[of] for key in keep}
+
+
+def _answers(pair: list[Said]) -> list[Said]:
     """Let each of two clauses that names no target speak to the subject of the other."""
     out = []
     for (dyad, chance), (other, _) in zip(pair, pair[::-1], strict=True):
@@ -284,17 +352,6 @@ def _answers(
             dyad = dyad._replace(target=other.source, target_span=other.source_span)
         out.append((dyad, chance))
     return out
-
-
-def _sides(dyad: Dyad, context: Context) -> dict[str, object]:
-    source, target, resolved = context.resolve(dyad)
-    return {
-        "source": source,
-        "target": target,
-        "source_span": dyad.source_span,
-        "target_span": dyad.target_span,
-        "resolved": resolved,
-    }
 
 
 def _article(id_: str | None, text: Any, title: Any, published: Any) -> Article:
@@ -320,14 +377,8 @@ def _statements(article: Article) -> Iterable[Statement]:
     why = article.note if not texts else not_english("\n".join(t for _, t in texts))
     if not texts:
         yield Statement(article, 0, "", why or NO_TEXT, scored=False)
-        return
-    when = article.published.date() if article.published else None
     for number, text in texts:
-        if why:
-            yield Statement(article, number, text, why, scored=False)
-        else:
-            mentions = find_mentions(text, when)
-            yield Statement(article, number, text, article.note, scored=True, mentions=mentions)
+        yield Statement(article, number, text, why or article.note, scored=not why)
 
 
 def _sentences(article: Article) -> Iterable[tuple[int, str]]:

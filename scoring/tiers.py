@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,11 @@ from scoring.dyads import Candidate
 from scoring.encoder import Encoder, Reading
 from scoring.errors import TierMissing, UsageError
 from scoring.features import mask
+from scoring.lazy import Lazy
 from scoring.levels import LEVELS
+
+if TYPE_CHECKING:
+    from scoring.compiled import Compiled
 
 TIERS: Final[tuple[str, ...]] = ("fast", "accurate")
 _KEPT: Final = 4096  # readings: those of a batch in doubt, for its dyads come after its levels
@@ -38,8 +42,10 @@ class Tier(Protocol):
     def levels(self, sentences: Sequence[Clause]) -> Floats:
         """Give the probabilities of the levels, shape (n, 4)."""
 
-    def roles(self, sentence: Clause, candidates: Sequence[Candidate]) -> Floats:
-        """Give each candidate's probability of being a dyad, shape (n,)."""
+    def roles(
+        self, sentences: Sequence[Clause], candidates: Sequence[Sequence[Candidate]]
+    ) -> list[Floats]:
+        """Give the probability of being a dyad of each candidate of each sentence, shapes (n,)."""
 
 
 def tier(model: Model, name: str) -> Tier:
@@ -75,6 +81,7 @@ class Fast:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._compiled = Lazy(self._compile)
         self.review_below = float(model.manifest["review_below"])
 
     def levels(self, sentences: Sequence[Clause]) -> Floats:
@@ -82,13 +89,25 @@ class Fast:
         if not sentences:
             return np.zeros((0, len(LEVELS)))
         masked = [mask(sentence.text, sentence.mentions) for sentence in sentences]
+        if (compiled := self._compiled(len(masked))) is not None:
+            return compiled.probabilities(masked)
         frame = pd.DataFrame({"text": np.asarray(masked, dtype=object)})
         return np.asarray(self._model.level.predict_proba(frame))
 
-    def roles(self, sentence: Clause, candidates: Sequence[Candidate]) -> Floats:
-        """Give each candidate's probability of being a dyad, shape (n,)."""
-        features = [candidate.features for candidate in candidates]
-        return np.asarray(self._model.roles.predict_proba(features)[:, 1])
+    def _compile(self) -> Compiled:
+        from scoring.compiled import Compiled
+
+        return Compiled(self._model.level)
+
+    def roles(
+        self, sentences: Sequence[Clause], candidates: Sequence[Sequence[Candidate]]
+    ) -> list[Floats]:
+        """Give the probability of being a dyad of each candidate of each sentence, shapes (n,)."""
+        if not candidates:
+            return []
+        features = [candidate.features for found in candidates for candidate in found]
+        chances = np.asarray(self._model.roles.predict_proba(features)[:, 1])
+        return np.split(chances, np.cumsum([len(found) for found in candidates])[:-1])
 
 
 class Accurate:
@@ -131,11 +150,16 @@ class Accurate:
         taken = self._heads.level.n_features_in_  # 4 in 0.2.0: that of the encoder alone
         return np.asarray(self._heads.level.predict_proba(features[:, :taken])[0])
 
-    def roles(self, sentence: Clause, candidates: Sequence[Candidate]) -> Floats:
-        """Give each candidate's probability of being a dyad, shape (n,)."""
-        fast = self._fast.roles(sentence, candidates)
-        features = role_features(candidates, fast, self.reading(sentence))
-        return np.asarray(self._heads.roles.predict_proba(features)[:, 1])
+    def roles(
+        self, sentences: Sequence[Clause], candidates: Sequence[Sequence[Candidate]]
+    ) -> list[Floats]:
+        """Give the probability of being a dyad of each candidate of each sentence, shapes (n,)."""
+        out = []
+        fast = self._fast.roles(sentences, candidates)
+        for sentence, found, chances in zip(sentences, candidates, fast, strict=True):
+            features = role_features(found, chances, self.reading(sentence))
+            out.append(np.asarray(self._heads.roles.predict_proba(features)[:, 1]))
+        return out
 
 
 def opinion(reading: Reading) -> Floats:

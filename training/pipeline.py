@@ -401,7 +401,8 @@ def _role_head(
         if not dyads:
             continue
         found = candidates(clause.text, clause.mentions)
-        features.append(role_features(found, fast.roles(clause, found), reading))
+        (chances,) = fast.roles([clause], [found])
+        features.append(role_features(found, chances, reading))
         is_dyad += _are_dyads(found, dyads)
     head = make_pipeline(StandardScaler(), LogisticRegression(C=params.role_head_c))
     return head.fit(np.vstack(features), is_dyad)

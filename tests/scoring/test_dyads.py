@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 import pytest
 
@@ -256,8 +255,9 @@ def find(model: Model, text: str) -> list[Dyad]:
 
 
 def dyads_of(model: Model, text: str, mentions: list[Mention], at_least: float) -> list[Dyad]:
-    judge = partial(Fast(model).roles, Clause(0, text, mentions))
-    return find_dyads(text, mentions, judge, at_least)
+    found = candidates(text, mentions)
+    (chances,) = Fast(model).roles([Clause(0, text, mentions)], [found])
+    return find_dyads(text, mentions, found, chances, at_least)
 
 
 def pairs(model: Model, text: str) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from sklearn.metrics import log_loss
 
 from scoring.actors import find_mentions
 from scoring.clauses import Clause
-from scoring.dyads import find_dyads
+from scoring.dyads import candidates, find_dyads
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.scorer import Scorer
 from scoring.tiers import Fast
@@ -163,8 +162,9 @@ def test_roles_are_learnt_from_the_dyads(model, statements):
     for text, dyads in zip(statements["text"], statements["dyads"], strict=True):
         if dyads:
             clause = Clause(0, text, find_mentions(text))
-            judge = partial(Fast(model).roles, clause)
-            found = find_dyads(text, clause.mentions, judge, SMALL.dyad_at_least)
+            pairs = candidates(text, clause.mentions)
+            (chances,) = Fast(model).roles([clause], [pairs])
+            found = find_dyads(text, clause.mentions, pairs, chances, SMALL.dyad_at_least)
             right += found[0][:2] in {(source, target) for source, target, _ in dyads}
             total += 1
     assert right > 0.9 * total
