@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
 import io
 import json
@@ -26,9 +27,9 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, cast
+from typing import IO, Any, Final, TypeVar, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -49,6 +50,8 @@ BATCH_CHARACTERS: Final = 200_000
 _ARTICLE_COST: Final = (
     100  # characters that an article counts for beyond its text: an empty one is work too
 )
+
+T = TypeVar("T")
 
 ENDINGS: Final[dict[str, str]] = {
     ".jsonl": "jsonl",
@@ -224,9 +227,17 @@ def _scorer(model: Path | None, tier: str) -> Scorer:
     return load(model, tier=tier)
 
 
+def as_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave a table of records as it is."""
+    return frame
+
+
 def score_batches(
-    groups: Iterable[list[Article]], settings: Settings, jobs: int = 1
-) -> Generator[tuple[pd.DataFrame, Summary]]:
+    groups: Iterable[list[Article]],
+    settings: Settings,
+    jobs: int = 1,
+    form: Callable[[pd.DataFrame], T] = as_frame,  # type: ignore[assignment]
+) -> Generator[tuple[T, Summary]]:
     """Score batches, here or in `jobs` processes, and give the results in the order of the batches.
 
     At most two batches a process are under way, whoever waits, so that a slow reader of the results
@@ -240,11 +251,13 @@ def score_batches(
         How to score.
     jobs : int, optional
         Number of processes.
+    form : callable, optional
+        What is made of each table where it is scored; that of a `Writer` spares this process the work.
 
     Yields
     ------
-    frame : pandas.DataFrame
-        As of `score_batch`.
+    formed : object
+        What `form` makes of the table of `score_batch`.
     summary : Summary
         As of `score_batch`.
 
@@ -258,16 +271,16 @@ def score_batches(
             settings.model, settings.tier
         )  # a model that cannot be loaded shows before anything is read
         for group in groups:
-            yield score_batch(group, settings)
+            yield _score_and_form(group, settings, form)
         return
     strangers = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _watch_parent)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin_process)
     try:
         pending = deque(
-            [_submit(pool, [], settings)]
+            [_submit(pool, [], settings, form)]
         )  # loads the model while the first articles are read
         for group in groups:
-            pending.append(_submit(pool, group, settings))
+            pending.append(_submit(pool, group, settings, form))
             if len(pending) > 2 * jobs:
                 yield pending.popleft().result()
         while pending:
@@ -285,17 +298,37 @@ def score_batches(
         pool.shutdown(cancel_futures=True)
 
 
+def _score_and_form(
+    articles: list[Article], settings: Settings, form: Callable[[pd.DataFrame], T]
+) -> tuple[T, Summary]:
+    frame, summary = score_batch(articles, settings)
+    return form(frame), summary
+
+
 def _submit(
-    pool: ProcessPoolExecutor, group: list[Article], settings: Settings
-) -> Future[tuple[pd.DataFrame, Summary]]:
+    pool: ProcessPoolExecutor,
+    group: list[Article],
+    settings: Settings,
+    form: Callable[[pd.DataFrame], T],
+) -> Future[tuple[T, Summary]]:
     """Hand over a batch; processes that this starts never see Ctrl-C: the parent acts on it."""
     if not hasattr(signal, "pthread_sigmask"):
-        return pool.submit(score_batch, group, settings)
+        return pool.submit(_score_and_form, group, settings, form)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit the mask
     try:
-        return pool.submit(score_batch, group, settings)
+        return pool.submit(_score_and_form, group, settings, form)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def collect_seldom() -> None:
+    """Look for garbage in cycles less often: a batch makes some 100,000 objects, and no cycles."""
+    gc.set_threshold(100_000, 20, 100)
+
+
+def _begin_process() -> None:
+    collect_seldom()
+    _watch_parent()
 
 
 def _watch_parent() -> None:
@@ -385,12 +418,12 @@ def score_inputs(
         summary.duplicates = articles.dropped
         summary.known = 0 if ledger is None else ledger.skipped
 
-    with closing(score_batches(batches(wanted), settings, jobs)) as results:
-        for frame, part in results:
+    with closing(score_batches(batches(wanted), settings, jobs, writer.form)) as results:
+        for formed, part in results:
             summary.add(part)
             count()
             with progress.paused():
-                writer.write(frame)
+                writer.put(formed)
             progress.scored(summary)
     count()  # also when all that came after the last batch was dropped
     return summary
@@ -399,17 +432,31 @@ def score_inputs(
 # --- records -> output ---
 
 
-class Writer(Protocol):
-    """Takes tables of records, in order."""
+class Writer:
+    """Takes tables of records, in order: each is given the form of the output, then put there.
+
+    Parameters
+    ----------
+    form : callable
+        Makes of a table what `put` takes. It can be pickled: the process that scores may do it.
+    """
+
+    def __init__(self, form: Callable[[pd.DataFrame], Any]) -> None:
+        self.form = form
 
     def write(self, frame: pd.DataFrame) -> None:
         """Write the rows of a table; it may have none."""
+        self.put(self.form(frame))
+
+    def put(self, formed: Any) -> None:
+        """Write what `form` made of a table."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Write what is still held back; the file itself stays open."""
 
 
-class JsonlWriter:
+class JsonlWriter(Writer):
     """One JSON object a line, keys in the order of the record; spans are [start, end].
 
     Parameters
@@ -419,17 +466,15 @@ class JsonlWriter:
     """
 
     def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(jsonl_rows)
         self._file = file
 
-    def write(self, frame: pd.DataFrame) -> None:
-        """Write one line a row."""
-        self._file.write(b"".join(map(json_line, plain_rows(frame))))
-
-    def close(self) -> None:
-        """Hold nothing back."""
+    def put(self, formed: bytes) -> None:
+        """Write lines."""
+        self._file.write(formed)
 
 
-class CsvWriter:
+class CsvWriter(Writer):
     """CSV in UTF-8, for spreadsheets too: spans are start:end, null is empty, formulas are defused.
 
     Parameters
@@ -443,22 +488,31 @@ class CsvWriter:
     """
 
     def __init__(self, file: IO[bytes], names: Sequence[str], header: bool = True) -> None:
+        super().__init__(csv_rows)
         self._file = file
         if header:
-            self._rows([[_defused(name) for name in names]])
+            self.put(_csv_lines([[_defused(name) for name in names]]))
 
-    def write(self, frame: pd.DataFrame) -> None:
-        """Write one line a row."""
-        columns = plain_columns(frame).values()
-        self._rows([[_cell(value) for value in row] for row in zip(*columns, strict=True)])
+    def put(self, formed: bytes) -> None:
+        """Write lines."""
+        self._file.write(formed)
 
-    def close(self) -> None:
-        """Hold nothing back."""
 
-    def _rows(self, rows: list[list[str]]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._file.write(text.getvalue().encode(errors="backslashreplace"))
+def jsonl_rows(frame: pd.DataFrame) -> bytes:
+    """Make of a table of records what `JsonlWriter` puts."""
+    return b"".join(map(json_line, plain_rows(frame)))
+
+
+def csv_rows(frame: pd.DataFrame) -> bytes:
+    """Make of a table of records what `CsvWriter` puts."""
+    columns = plain_columns(frame).values()
+    return _csv_lines([[_cell(value) for value in row] for row in zip(*columns, strict=True)])
+
+
+def _csv_lines(rows: list[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def _cell(value: object) -> str:
@@ -476,7 +530,7 @@ def _defused(cell: str) -> str:
     return f"'{cell}" if cell.startswith(tuple("=+-@\t\r\n＝＋－＠")) else cell
 
 
-class ParquetWriter:
+class ParquetWriter(Writer):
     """Parquet with one fixed schema, also when there are no rows; kept keys are strings.
 
     Parameters
@@ -492,16 +546,14 @@ class ParquetWriter:
     )
 
     def __init__(self, file: IO[bytes], keep: Sequence[str]) -> None:
+        super().__init__(partial(arrow_table, keep=tuple(keep)))
         self._schema = arrow_schema(keep)
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
         self._held: list[pa.Table] = []
 
-    def write(self, frame: pd.DataFrame) -> None:
-        """Take rows; they are written when there are enough for a row group."""
-        arrays = [
-            _arrow_column(frame[name], self._schema.field(name).type) for name in self._schema.names
-        ]
-        self._held.append(pa.Table.from_arrays(arrays, schema=self._schema))
+    def put(self, formed: pa.Table) -> None:
+        """Take rows as of `arrow_table`; they are written when there are enough for a row group."""
+        self._held.append(formed)
         if sum(table.num_rows for table in self._held) >= self._GROUP:
             self._flush()
 
@@ -516,9 +568,29 @@ class ParquetWriter:
         self._writer.write_table(table)
 
 
+def arrow_table(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pa.Table:
+    """Turn a table of records into Arrow's, in the schema of `arrow_schema`; NaN is null.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns `RECORD_COLUMNS` and kept keys.
+    keep : sequence of str, optional
+        The kept keys; what is no text becomes JSON.
+
+    Returns
+    -------
+    pyarrow.Table
+    """
+    schema = arrow_schema(keep)
+    arrays = [_arrow_column(frame[field.name], field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
 def _arrow_column(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
-    """Turn a column of records into Arrow's; NaN is null."""
-    values = column.tolist() if column.dtype == object else column
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return pa.array(column.dt.tz_convert(None).to_numpy(), type=kind)
+    values = column.tolist() if column.dtype == object else column.to_numpy()
     if not pa.types.is_string(kind):
         return pa.array(values, type=kind, from_pandas=True)
     try:
@@ -681,6 +753,12 @@ def open_output(output: Path | None, kind: str, keep: Sequence[str] = ()) -> Ite
                 writer.close()
             raise
         writer.close()
+
+
+def form_of(kind: str, keep: Sequence[str]) -> Callable[[pd.DataFrame], Any]:
+    """Give the form that the writer of a format takes: ``jsonl``, ``csv`` or ``parquet``."""
+    forms = {"jsonl": jsonl_rows, "csv": csv_rows}
+    return forms.get(kind) or partial(arrow_table, keep=tuple(keep))
 
 
 def _writer(file: IO[bytes], kind: str, keep: Sequence[str]) -> Writer:

@@ -195,8 +195,15 @@ def score(
 ) -> None:
     """Score news feeds: one row for each statement and who makes it to whom."""
     with _exit_codes():
-        from scoring.batch import Settings, choose_format, open_output, score_inputs
+        from scoring.batch import (
+            Settings,
+            choose_format,
+            collect_seldom,
+            open_output,
+            score_inputs,
+        )
 
+        collect_seldom()
         terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
         chosen = choose_format(output, kind, terminal)
         # People read of articles that could not be scored in the summary; files hold a row of each.

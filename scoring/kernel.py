@@ -37,11 +37,10 @@ _ANY: Final = 0xFFFFFFFF
 
 def _jit(function: Any) -> Any:
     """Compile at the first call; the machine code is kept beside the source, or in the user's cache."""
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return njit(cache=True, **options)(function)
+        return njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # no folder to keep it in: it is compiled in every process
-        return njit(**options)(function)
+        return njit(nogil=True, error_model="numpy")(function)
 
 
 @_jit
@@ -114,13 +113,13 @@ def _pair(one: int, other: int) -> int:
 
 
 @_jit
-def _marked(filter_: Any, h: int) -> bool:
+def _marked(filter_: Any, h: int) -> Any:
     size = len(filter_) - 1
     return filter_[h & size] and filter_[(h >> 9) & size]
 
 
 @_jit
-def find(text: Any, start: int, end: int, slots: Any, spans: Any, known: Any) -> int:
+def find(text: Any, start: int, end: int, slots: Any, spans: Any, known: Any) -> Any:
     """Give the number of a token that was met before, or -1."""
     size = len(slots) - 1
     at = _hash(text, start, end) & size

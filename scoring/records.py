@@ -62,7 +62,7 @@ def records_frame(rows: list[dict[str, Any]], extra: tuple[str, ...] = ()) -> pd
 
 def moments(values: Sequence[dt.datetime | None]) -> pd.DatetimeIndex:
     """Make a column ``published`` of moments that know their zone."""
-    found = pd.to_datetime(pd.Series(values, dtype=object), utc=True)
+    found = pd.to_datetime(pd.Series(list(values), dtype=object), utc=True)
     return pd.DatetimeIndex(found.astype("datetime64[us, UTC]"))
 
 

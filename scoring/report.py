@@ -21,7 +21,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from scoring.batch import Progress, Summary
+from scoring.batch import Progress, Summary, Writer, as_frame
 
 STYLES: Final[dict[str, str]] = {
     "threat": "bold red",
@@ -36,7 +36,7 @@ _BAR: Final = 5  # cells of the bar of a score
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
-class TableWriter:
+class TableWriter(Writer):
     """Writes records for people, batch after batch under one header, columns of fixed width.
 
     Parameters
@@ -48,15 +48,16 @@ class TableWriter:
     """
 
     def __init__(self, file: IO[bytes], width: int | None = None) -> None:
+        super().__init__(as_frame)
         self._console = console(file, width)
         self._header = True
 
-    def write(self, frame: pd.DataFrame) -> None:
+    def put(self, formed: pd.DataFrame) -> None:
         """Print one line a row; no rows print nothing."""
-        if frame.empty:
+        if formed.empty:
             return
         table = _grid(self._console.width, self._header)
-        for row in frame.to_dict("records"):
+        for row in formed.to_dict("records"):
             table.add_row(*_cells(row, self._console.width))
         self._console.print(table)
         self._console.file.flush()

@@ -37,6 +37,7 @@ from scoring.batch import (
     Summary,
     Writer,
     batches,
+    form_of,
     output_errors,
     score_batches,
     whole_file,
@@ -152,13 +153,14 @@ def _score(
     groups = batches(articles, batch_characters)
     for _ in islice(groups, unfinished.batches):
         pass  # done before; read again for the stories seen
-    with closing(score_batches(groups, settings, jobs)) as results:
+    results = score_batches(groups, settings, jobs, form_of(unfinished.kind, settings.keep))
+    with closing(results):
         while chunk := next(results, None):
             count, part = 0, Summary()
             with unfinished.part() as writer:
                 while chunk:
-                    frame, scored = chunk
-                    writer.write(frame)
+                    formed, scored = chunk
+                    writer.put(formed)
                     count += 1
                     part.add(scored)
                     summary.add(scored)
@@ -224,7 +226,7 @@ class _Unfinished:
     """What is there of a run: rows and journal, in a folder beside the output."""
 
     def __init__(self, target: Path, kind: str, keep: Sequence[str], journal: sqlite3.Connection):
-        self._target, self._kind, self._keep, self._journal = target, kind, keep, journal
+        self._target, self.kind, self._keep, self._journal = target, kind, keep, journal
         self._folder = _folder(target)
         self.summary = Summary()
         self.batches = self._bytes = self._parts = 0
@@ -277,7 +279,7 @@ class _Unfinished:
     @contextmanager
     def part(self) -> Iterator[Writer]:
         """Open the next part; when the block ends, its rows are on the disk."""
-        if self._kind == "parquet":
+        if self.kind == "parquet":
             with output_errors(str(self._target)):
                 (self._folder / _PARTS).mkdir(exist_ok=True)
             with whole_file(self._part_file(self._parts)) as file:
@@ -303,7 +305,7 @@ class _Unfinished:
                 self._bytes = raw.tell()
 
     def _row_writer(self, file: IO[bytes]) -> Writer:
-        if self._kind == "csv":
+        if self.kind == "csv":
             names = (*RECORD_COLUMNS, *self._keep)
             return CsvWriter(file, names, header=not self._parts)
         return JsonlWriter(file)
@@ -323,10 +325,10 @@ class _Unfinished:
 
     def place(self) -> None:
         """Put the output where it belongs, unless that was done before the last kill, and clear up."""
-        made = self._folder / (_PARTS if self._kind == "parquet" else _ROWS)
+        made = self._folder / (_PARTS if self.kind == "parquet" else _ROWS)
         with output_errors(str(self._target)):
             if made.exists():
-                if self._kind == "parquet":
+                if self.kind == "parquet":
                     self._clear_parts()
                     if self._target.is_dir():  # of an earlier run: checked
                         self._target.rename(self._folder / f"old-{os.getpid()}")
@@ -348,7 +350,7 @@ class _Unfinished:
             return
         files = (
             [self._part_file(number) for number in range(self._parts)]
-            if self._kind == "parquet"
+            if self.kind == "parquet"
             else [self._folder / _ROWS]
         )
         for file in files:
