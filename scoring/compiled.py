@@ -33,6 +33,10 @@ _LARGEST: Final = 1 << 21  # columns that the kernel can sort
 _ACTORS: Final = "\x01\x02\x03"
 _MARKS: Final = "?!:;\"'-"
 _FIRST: Final = ("the", f.ACTOR, "0")  # the words that the kernel knows by number
+_DASH: Final = "\x04"  # stands for a long dash, which is a mark but joins no words as a hyphen does
+_ASCII: Final = (
+    f._PLAIN | {ord(char): _DASH for char in "–—"} | {ord(char): " " for char in "…•£€¥°©®™"}
+)
 _LOWER: Final = np.frombuffer(bytes(range(256)).lower(), np.uint8)
 _LOGS: Final = np.log(np.arange(1 << 12, dtype=float).clip(1)) + 1.0
 
@@ -154,6 +158,12 @@ class _Rows:
         self.rows[start : self.size] = rows
         return start
 
+    def add_lists(self, lists: list[list[int]]) -> NDArray[np.int64]:
+        """Add lists, one behind the other; give where each begins and ends."""
+        start = self.add([number for one in lists for number in one])
+        ends = start + np.cumsum([0, *map(len, lists)])
+        return np.column_stack([ends[:-1], ends[1:]])
+
 
 class _Groups:
     """What the cue lexicon says, by number: groups, phrases, and the columns of all features made of groups alone."""
@@ -166,6 +176,8 @@ class _Groups:
         self.names = ["ACTOR", *sorted(f._PUNCTUATION), *sorted(named)]
         self.code = {name: code for code, name in enumerate(self.names)}
         self.part = {part: i for i, part in enumerate({p: 0 for e in phrases for p in e[0]})}
+        self._stems = {part[:-1]: i for part, i in self.part.items() if part.endswith("*")}
+        self._lengths = sorted(set(map(len, self._stems)))
         self.phrase = {entry: i for i, entry in enumerate(phrases)}
         ends = np.cumsum([0, *(len(parts) for parts, _ in phrases)])
         codes = [self.code[group] for _, group in phrases]
@@ -195,6 +207,20 @@ class _Groups:
             self._hashed([f"p {pair}" for pair in pairs]).reshape(n, n),
         )
 
+    def of(self, word: str) -> tuple[int, list[int]]:
+        """Give the group of a word by itself, -1 for none, and the phrases that it may begin."""
+        if word == f.ACTOR or word in f._PUNCTUATION:
+            return self.code["ACTOR" if word == f.ACTOR else word], []
+        group = f._group(word)
+        begun = [self.phrase[entry] for entry in f._phrases(word)]
+        return -1 if group is None else self.code[group], begun
+
+    def fits(self, word: str) -> list[int]:
+        """Give the parts of phrases that a word can be: itself, or a pattern that ends in ``*``."""
+        out = [self.part[word]] if word in self.part else []
+        out += [self._stems[word[:end]] for end in self._lengths if word[:end] in self._stems]
+        return out
+
     def _hashed(self, names: list[str]) -> NDArray[np.int32]:
         return np.asarray(self._hasher.transform([[name] for name in names]).indices, np.int32)
 
@@ -206,7 +232,7 @@ class _Words:
         self._groups = groups
         self._kinds = np.zeros(128, np.uint8)
         for kind, which in (
-            (k.LETTER, "abcdefghijklmnopqrstuvwxyz"), (k.DIGIT, "0123456789"), (k.MARK, _MARKS),
+            (k.LETTER, "abcdefghijklmnopqrstuvwxyz"), (k.DIGIT, "0123456789"), (k.MARK, _MARKS + _DASH),
             (k.ACTOR_BYTE, _ACTORS),
         ):  # fmt: skip
             self._kinds[[ord(char) for char in which]] = kind
@@ -218,11 +244,11 @@ class _Words:
         self._number: dict[str, int] = {}
         self._spans, self._known, self._of = _Rows(2), _Rows(dtype=np.uint8), _Rows(2)
         self._slots = np.full(1 << 13, -1, np.int32)
-        for word in _FIRST:
-            self.number(word)
+        self._learn([*_FIRST, *_MARKS])
         self._marks = np.zeros(128, np.int32)
         for mark in _MARKS:
-            self._marks[ord(mark)] = self.number(mark)
+            self._marks[ord(mark)] = self._number[mark]
+        self._marks[ord(_DASH)] = self._number["-"]
         self.group_table = np.zeros((len(self._groups.names), k.GROUP_COLUMNS), np.int64)
         for row, name in zip(self.group_table, self._groups.names, strict=True):
             row[:2] = self._piece(name)
@@ -238,8 +264,8 @@ class _Words:
         if len(self._number) > MOST_WORDS:
             self._clear()
         plain, split = _plain(masked)
-        text, offsets = _bytes(plain)
-        text = _LOWER[text]
+        raw, offsets = _bytes(plain)
+        text = _LOWER[raw]
         ids = np.empty(len(text) + 1, np.int32)
         counts, actors = np.zeros(len(plain), np.int32), np.zeros(len(plain), np.int32)
         rows, unknown = np.arange(len(plain)), np.empty((1024, 3), np.int64)
@@ -250,53 +276,51 @@ class _Words:
             )  # fmt: skip
             found = unknown[: min(missing, len(unknown))]
             rows = np.unique(found[:, 0]) if missing <= len(unknown) else np.arange(len(plain))
-            for token in {bytes(text[start:end]) for _, start, end in found.tolist()}:
-                self._enter(token)
+            self._enter({bytes(text[start:end]) for _, start, end in found.tolist()})
+        self._learn([word for words in split.values() for word in words])
         for row, words in split.items():
-            ids[offsets[row] : offsets[row] + len(words)] = [self.number(word) for word in words]
+            ids[offsets[row] : offsets[row] + len(words)] = [self._number[word] for word in words]
             counts[row] = len(words)
             actors[row] = sum(1 << ord(mark) for mark in _ACTORS if mark in masked[row])
         return ids, offsets, counts, actors
 
-    def _enter(self, token: bytes) -> None:
-        """Note the words that a token stands for."""
-        words = [self.number(word) for word in f.words_of(token.decode())]
-        start = self._known.add(np.frombuffer(token, np.uint8))
-        number = self._spans.add([[start, start + len(token)]])
-        self._of.add([[words[0], words[1] if len(words) > 1 else -1]])
-        if 2 * self._spans.size > len(self._slots):
-            self._slots = np.full(4 * len(self._slots), -1, np.int32)
-            for old in range(number):
-                k.enter(self._slots, self._spans.rows, self._known.rows, old)
-        k.enter(self._slots, self._spans.rows, self._known.rows, number)
+    def _enter(self, tokens: set[bytes]) -> None:
+        """Note the words that tokens stand for."""
+        if not tokens:
+            return
+        written = {token: f.words_of(token.decode()) for token in tokens}
+        self._learn([word for words in written.values() for word in words])
+        base = self._known.add(np.frombuffer(b"".join(written), np.uint8))
+        ends = base + np.cumsum([0, *map(len, written)])
+        first = self._spans.add(np.column_stack([ends[:-1], ends[1:]]))
+        numbers = [[self._number[word] for word in words] for words in written.values()]
+        self._of.add([[one[0], one[1] if len(one) > 1 else -1] for one in numbers])
+        while 2 * self._spans.size > len(self._slots):
+            self._slots, first = np.full(4 * len(self._slots), -1, np.int32), 0
+        k.enter(self._slots, self._spans.rows, self._known.rows, first, self._spans.size)
 
-    def number(self, word: str) -> int:
-        """Give a word its number; what is said of it goes into the tables."""
-        known = self._number.get(word)
-        if known is not None:
-            return known
-        stem, groups = f.stem(word), self._groups
-        row = np.zeros((1, k.COLUMNS), np.int64)
-        new = row[0]
-        new[k.STEM : k.STEM + 2] = self._piece(f" {stem}")
-        new[k.WORD : k.WORD + 2] = self._piece(word)
-        state = new[k.STEM_STATE : k.STEM_STATE + 4] = _state(f"s {stem}")
-        new[k.SINGLE] = k.bucket(*state[:2], state[3], groups.mask)
-        new[k.WORD_STATE : k.WORD_STATE + 4] = _state(f"g {word}>")
-        new[k.LIGHT] = stem in f._LIGHT
-        if word == f.ACTOR or word in f._PUNCTUATION:
-            new[k.GROUP] = groups.code["ACTOR" if word == f.ACTOR else word]
-        else:
-            group = f._group(word)
-            new[k.GROUP] = -1 if group is None else groups.code[group]
-            begun = [groups.phrase[entry] for entry in f._phrases(word)]
-            new[k.PHRASES] = self.starts.add(begun)
-            new[k.PHRASES_END] = self.starts.size
-        patterns = (word, *(f"{word[:end]}*" for end in range(len(word) + 1)))
-        new[k.FITS] = self.fits.add([groups.part[p] for p in patterns if p in groups.part])
-        new[k.FITS_END] = self.fits.size
-        self._number[word] = self.table.add(row)
-        return self._number[word]
+    def _learn(self, words: list[str]) -> None:
+        """Give new words their numbers, and put what is said of each into the tables."""
+        new = [word for word in dict.fromkeys(words) if word not in self._number]
+        if not new:
+            return
+        rows = np.zeros((len(new), k.COLUMNS), np.int64)
+        stems = [f.stem(word) for word in new]
+        said = [self._groups.of(word) for word in new]
+        rows[:, k.GROUP] = [group for group, _ in said]
+        rows[:, k.LIGHT] = [stem in f._LIGHT for stem in stems]
+        rows[:, [k.PHRASES, k.PHRASES_END]] = self.starts.add_lists([begun for _, begun in said])
+        fits = [self._groups.fits(word) for word in new]
+        rows[:, [k.FITS, k.FITS_END]] = self.fits.add_lists(fits)
+        word_text, word_at = _bytes(new)
+        stem_text, stem_at = _bytes([f" {stem}" for stem in stems])
+        pieces = np.empty((len(word_text) + len(stem_text)) // 4 + 2 * len(new), np.int64)
+        used = k.learn(
+            word_text, word_at, stem_text, stem_at, rows, pieces, self.pool.size, self._groups.mask
+        )
+        self.pool.add(pieces[:used])
+        first = self.table.add(rows)
+        self._number |= {word: first + i for i, word in enumerate(new)}
 
     def _piece(self, text: str) -> tuple[int, int]:
         """Keep a piece of a name, four bytes a number; tell where, and how many bytes."""
@@ -306,11 +330,14 @@ class _Words:
 
 
 def _plain(masked: Sequence[str]) -> tuple[list[str], dict[int, list[str]]]:
-    """Make ASCII of sentences by plain quotation marks; split here those of which that makes none."""
-    if all(map(str.isascii, masked)):
-        return list(masked), {}
-    plain = [text if text.isascii() else text.translate(f._PLAIN) for text in masked]
-    split = {row: f.words(text) for row, text in enumerate(plain) if not text.isascii()}
+    """Make ASCII of sentences, as far as the tokeniser does not care; split here those of which that makes none."""
+    plain = list(masked)
+    if any(_DASH in text for text in plain):
+        plain = [text.replace(_DASH, " ") for text in plain]
+    if all(map(str.isascii, plain)):
+        return plain, {}
+    plain = [text if text.isascii() else text.translate(_ASCII) for text in plain]
+    split = {row: f.words(masked[row]) for row, text in enumerate(plain) if not text.isascii()}
     for row, words in split.items():  # nothing to split, and room for the numbers of the words
         plain[row] = " " * len(words)
     return plain, split
@@ -318,5 +345,5 @@ def _plain(masked: Sequence[str]) -> tuple[list[str], dict[int, list[str]]]:
 
 def _state(text: str) -> tuple[int, int, int, int]:
     """Hash the beginning of a name: the state of the hash, and how many bytes it has seen."""
-    content = text.encode()
-    return (*k.begin(np.frombuffer(content, np.uint8)), len(content))
+    content = np.frombuffer(text.encode(), np.uint8)
+    return (*k.begin(0, 0, 0, content, 0, len(content)), len(content))

@@ -70,15 +70,20 @@ def feed(h: int, k: int, held: int, pool: Any, at: int, size: int) -> tuple[int,
 
 
 @_jit
-def begin(text: Any) -> tuple[int, int, int]:
-    """Hash the first bytes of a name; give the state in which the hash is left."""
-    h, k, held = 0, 0, 0
-    for byte in text:
-        k |= byte << held
-        held += 8
-        if held == 32:
-            h = mix(h, k)
-            k, held = 0, 0
+def mix_byte(h: int, k: int, held: int, byte: int) -> tuple[int, int, int]:
+    """Take one byte into a hash."""
+    k |= byte << held
+    held += 8
+    if held == 32:
+        return mix(h, k), 0, 0
+    return h, k, held
+
+
+@_jit
+def begin(h: int, k: int, held: int, text: Any, start: int, end: int) -> tuple[int, int, int]:
+    """Take bytes of a text into a hash; give the state in which the hash is left."""
+    for i in range(start, end):
+        h, k, held = mix_byte(h, k, held, text[i])
     return h, k, held
 
 
@@ -97,6 +102,57 @@ def bucket(h: int, k: int, size: int, mask: int) -> int:
     if h >= 0x80000000:  # scikit-learn takes the absolute value of a signed number
         h = 0x100000000 - h
     return h & mask
+
+
+@_jit
+def _keep(text: Any, start: int, end: int, pieces: Any, used: int) -> int:
+    """Pack bytes into a piece, four a number; give how many numbers are used by now."""
+    for i in range(start, end):
+        if (i - start) % 4 == 0:
+            pieces[used] = 0
+            used += 1
+        pieces[used - 1] |= text[i] << (8 * ((i - start) % 4))
+    return used
+
+
+@_jit
+def learn(
+    words: Any, word_at: Any, stems: Any, stem_at: Any, rows: Any, pieces: Any, base: int, mask: int
+) -> int:
+    """Fill in what the hashes need of new words; give how many numbers their pieces take.
+
+    Parameters
+    ----------
+    words, word_at, stems, stem_at : ndarray of uint8, ndarray of int32
+        The words, and their stems with a blank before each.
+    rows : ndarray of int64, shape (words, COLUMNS)
+        Out.
+    pieces : ndarray of int64
+        Out: to be put behind the pool, which holds `base` numbers.
+    mask : int
+        Columns of the classifier less one.
+    """
+    used = 0
+    for i in range(len(rows)):
+        row = rows[i]
+        start, end = word_at[i], word_at[i + 1]
+        row[WORD], row[WORD_BYTES] = base + used, end - start
+        used = _keep(words, start, end, pieces, used)
+        h, k, held = mix_byte(0, 0, 0, 103)  # "g"
+        h, k, held = mix_byte(h, k, held, 32)
+        h, k, held = begin(h, k, held, words, start, end)
+        h, k, held = mix_byte(h, k, held, 62)  # ">"
+        s = WORD_STATE
+        row[s], row[s + 1], row[s + 2], row[s + 3] = h, k, held, end - start + 3
+        start, end = stem_at[i], stem_at[i + 1]
+        row[STEM], row[STEM_BYTES] = base + used, end - start
+        used = _keep(stems, start, end, pieces, used)
+        h, k, held = mix_byte(0, 0, 0, 115)  # "s"
+        h, k, held = begin(h, k, held, stems, start, end)
+        s = STEM_STATE
+        row[s], row[s + 1], row[s + 2], row[s + 3] = h, k, held, end - start + 1
+        row[SINGLE] = bucket(h, k, end - start + 1, mask)
+    return used
 
 
 @_jit
@@ -140,13 +196,14 @@ def find(text: Any, start: int, end: int, slots: Any, spans: Any, known: Any) ->
 
 
 @_jit
-def enter(slots: Any, spans: Any, known: Any, token: int) -> None:
-    """Put a new token into the table."""
+def enter(slots: Any, spans: Any, known: Any, first: int, end: int) -> None:
+    """Put new tokens into the table, by number."""
     size = len(slots) - 1
-    at = _hash(known, spans[token, 0], spans[token, 1]) & size
-    while slots[at] >= 0:
-        at = (at + 1) & size
-    slots[at] = token
+    for token in range(first, end):
+        at = _hash(known, spans[token, 0], spans[token, 1]) & size
+        while slots[at] >= 0:
+            at = (at + 1) & size
+        slots[at] = token
 
 
 @_jit
