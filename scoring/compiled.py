@@ -24,7 +24,7 @@ from scoring import features as f
 from scoring import kernel as k
 from scoring.levels import LEVELS
 
-MOST_WORDS: Final = 200_000
+MOST_WORDS: Final = 100_000
 """Words that are remembered; with more than these, the table begins anew."""
 
 _FILTER: Final = 1 << 21  # bits of a filter; some 10,000 are set
@@ -232,9 +232,11 @@ class _Words:
         self._groups = groups
         self._kinds = np.zeros(128, np.uint8)
         for kind, which in (
-            (k.LETTER, "abcdefghijklmnopqrstuvwxyz"), (k.DIGIT, "0123456789"), (k.MARK, _MARKS + _DASH),
+            (k.LETTER, string.ascii_lowercase),
+            (k.DIGIT, string.digits),
+            (k.MARK, _MARKS + _DASH),
             (k.ACTOR_BYTE, _ACTORS),
-        ):  # fmt: skip
+        ):
             self._kinds[[ord(char) for char in which]] = kind
         self._clear()
 

@@ -98,15 +98,15 @@ def words(masked: str) -> list[str]:
 
 
 @lru_cache(maxsize=1 << 16)
-def words_of(token: str) -> list[str]:
+def words_of(token: str) -> tuple[str, ...]:
     """Give the word, or the two, that a token of letters or a mark stands for."""
     if "'" in token and len(token) > 1:
         if token.endswith("n't"):
-            return [token[:-3], "not"]
+            return token[:-3], "not"
         if token.endswith("'ll"):
-            return [token[:-3], "will"]
-        return [token[:-2]] if token.endswith("'s") else [token]
-    return [_SAME.get(token, token)]
+            return token[:-3], "will"
+        return (token[:-2] if token.endswith("'s") else token,)
+    return (_SAME.get(token, token),)
 
 
 class _Lexicon(NamedTuple):

@@ -91,7 +91,7 @@ class Fast:
         masked = [mask(sentence.text, sentence.mentions) for sentence in sentences]
         if (compiled := self._compiled(len(masked))) is not None:
             return compiled.probabilities(masked)
-        frame = pd.DataFrame({"text": np.asarray(masked, dtype=object)})
+        frame = pd.DataFrame({"text": pd.Series(masked, dtype=object)})
         return np.asarray(self._model.level.predict_proba(frame))
 
     def _compile(self) -> Compiled:
