@@ -51,10 +51,9 @@ class Compiled:
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._idf = np.ascontiguousarray(pipeline["weights"].idf_)
-        self._weights = np.ascontiguousarray(pipeline["classifier"].coef_.T)
+        self._weights = _weights(pipeline["classifier"].coef_, pipeline["weights"].idf_)
         self._intercept = pipeline["classifier"].intercept_
-        self._groups = _Groups(len(self._idf))
+        self._groups = _Groups(len(self._weights))
         self._words = _Words(self._groups)
         self._lock = Lock()  # a server answers several requests at once, and the words grow
 
@@ -86,8 +85,19 @@ class Compiled:
             ids, offsets, counts, actors,
             words.table.rows, words.pool.rows, words.fits.rows, words.starts.rows,
             groups.phrases, groups.parts, words.group_table, words.edges, groups.side, groups.quiet,
-            groups.columns, groups.counts, _LOGS, self._idf, self._weights, out,
+            groups.columns, groups.counts, _LOGS, self._weights, out,
         )  # fmt: skip
+
+
+def _weights(coefficients: NDArray[np.float64], idf: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lay out the weights of a feature in one row that begins at a multiple of its 64 bytes in memory."""
+    size = len(idf) * k.WEIGHTS
+    room = np.zeros(size + k.WEIGHTS)
+    start = (-room.ctypes.data % 64) // 8
+    out = room[start : start + size].reshape(len(idf), k.WEIGHTS)
+    out[:, : len(LEVELS)] = coefficients.T
+    out[:, k.IDF] = idf
+    return out
 
 
 class Screen:

@@ -21,6 +21,10 @@ WORD_STATE = 8  # of "g WORD>"
 GROUP, LIGHT, SINGLE, PHRASES, PHRASES_END, FITS, FITS_END = range(12, 19)
 COLUMNS: Final = 19
 
+# Column of the table of weights; those of the levels come first.
+IDF: Final = 4
+WEIGHTS: Final = 8
+
 # Columns of the table of groups.
 NAME, NAME_BYTES = range(2)
 NEAR_STATE = (2, 6)  # of "v GROUP <" and of "v GROUP >"
@@ -550,7 +554,7 @@ def _sort(values: Any, n: int, spare: Any, counts: Any) -> None:
 
 
 @_jit
-def _weigh(columns: Any, n: int, logs: Any, idf: Any, weights: Any, values: Any, out: Any) -> None:
+def _weigh(columns: Any, n: int, logs: Any, weights: Any, values: Any, out: Any) -> None:
     """Weigh sorted columns as TfidfTransformer does and add up their weights, in its order."""
     distinct = 0
     i = 0
@@ -561,7 +565,8 @@ def _weigh(columns: Any, n: int, logs: Any, idf: Any, weights: Any, values: Any,
         while i < n and columns[i] == column:
             i += 1
         count = i - first
-        value = (logs[count] if count < len(logs) else np.log(float(count)) + 1.0) * idf[column]
+        log = logs[count] if count < len(logs) else np.log(float(count)) + 1.0
+        value = log * weights[column, IDF]
         total += value * value
         columns[distinct] = column
         values[distinct] = value
@@ -572,11 +577,11 @@ def _weigh(columns: Any, n: int, logs: Any, idf: Any, weights: Any, values: Any,
     a = b = c = d = 0.0
     for i in range(distinct):
         value = values[i] / norm
-        column = columns[i]
-        a += value * weights[column, 0]
-        b += value * weights[column, 1]
-        c += value * weights[column, 2]
-        d += value * weights[column, 3]
+        row = weights[columns[i]]
+        a += value * row[0]
+        b += value * row[1]
+        c += value * row[2]
+        d += value * row[3]
     out[0], out[1], out[2], out[3] = a, b, c, d
 
 
@@ -599,7 +604,6 @@ def logits(
     cue_tables: Any,
     count_buckets: Any,
     logs: Any,
-    idf: Any,
     weights: Any,
     out: Any,
 ) -> None:
@@ -613,8 +617,8 @@ def logits(
         As `scoring.compiled` lays them out.
     logs : ndarray of float64
         1 + log(count).
-    idf, weights : ndarray of float64, shapes (features,) and (features, 4)
-        Of the model.
+    weights : ndarray of float64, shape (features, 8)
+        Of the model: four levels and `IDF`; a row is as long as what a processor fetches at once.
     out : ndarray of float64, shape (sentences, 4)
         Out.
     """
@@ -628,7 +632,7 @@ def logits(
     cue_group, cue_at = np.empty(longest, np.int32), np.empty(longest, np.int32)
     seen = np.zeros((n_groups, n_groups), np.bool_)
     digits = np.empty(128, np.int32)
-    mask = len(idf) - 1
+    mask = len(weights) - 1
     for row in range(len(counts)):
         low = offsets[row]
         high = low + counts[row]
@@ -646,4 +650,4 @@ def logits(
         columns[n + 1] = count_buckets[1, different]
         columns[n + 2] = count_buckets[2, min(counts[row] // 8, 6)]
         _sort(columns, n + 3, spare, digits)
-        _weigh(spare, n + 3, logs, idf, weights, values, out[row])
+        _weigh(spare, n + 3, logs, weights, values, out[row])
