@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format train bench clean
+.PHONY: help demo test check format train bench profile clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ train: $(DEV) ## Train a model on GOLD (../shared/gold) into models/, logged to 
 bench: $(DEV) ## Measure speed, start-up and memory (some minutes)
 	$(BIN)/python tests/bench.py $(BENCH)
 
+profile: $(DEV) ## Show where the time goes, stage by stage (half a minute)
+	$(BIN)/python tests/stages.py $(PROFILE)
+
 clean: ## Remove the environment, caches and build leftovers (not models, not mlflow.db)
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
 	find scoring training tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -53,5 +56,5 @@ $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEV): $(RUN)
-	$(PIP) --editable '.[encoder,train,spark,notebooks,dev]'
+	$(PIP) --editable '.[speed,encoder,train,spark,notebooks,dev]'
 	@touch $@

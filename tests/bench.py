@@ -35,11 +35,10 @@ TENSION = (sys.executable, "-m", "scoring")  # what the console command runs
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 SENTENCES = 20_000  # that the classifiers are compared on
-ARTICLES = 1_500  # that the tiers are compared on
+ARTICLES = 5_000  # that the tiers are compared on
 COPIES = 10  # of the news, to see whether memory grows and how fast it goes once it goes
 PEERS = 3_000  # sentences that other software reads: some of it is slow
 MEGABYTE = 1_000_000
-MARKS = ("<!-- bench -->", "<!-- /bench -->")  # of the pages that hold the table
 
 
 @dataclass(frozen=True)
@@ -463,12 +462,13 @@ def accurate(folder: Path, repeats: int) -> Figure:
     )
 
 
-def put(page: Path, table: str) -> None:
+def put(page: Path, table: str, mark: str = "bench") -> None:
     """Replace what stands between the marks of a page."""
+    first, last = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     text = page.read_text(encoding="utf-8")
-    before, rest = text.split(MARKS[0])
-    _, after = rest.split(MARKS[1])
-    page.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}", encoding="utf-8")
+    before, rest = text.split(first)
+    _, after = rest.split(last)
+    page.write_text(f"{before}{first}\n{table}\n{last}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
