@@ -49,6 +49,12 @@ class Figure:
     unit: str
     values: Sequence[float]
     bar: str = ""
+    short: str = ""  # what the short table calls it; empty: it is not in that
+
+    def short_line(self) -> str:
+        """Render as a row of the short table."""
+        mid = median(self.values)
+        return f"| {self.short} | {mid:,.{0 if mid >= 100 else 2}f} {self.unit} |"
 
     def line(self) -> str:
         """Render as a row of a Markdown table: median, and lowest to highest of the repeats."""
@@ -121,6 +127,7 @@ def whole_way(folder: Path, repeats: int) -> list[Figure]:
             "sentences/s",
             [sentences / used.cpu for used in one],
             "at least 25,000",
+            "JSONL.gz articles to Parquet, a row for every sentence, one core",
         ),
         Figure(f"{name}, one process, by the clock", "sentences/s", speed(sentences, one)),
         Figure(f"{name}, `--jobs 2`, by the clock", "sentences/s", speed(sentences, two)),
@@ -129,6 +136,7 @@ def whole_way(folder: Path, repeats: int) -> list[Figure]:
             "times",
             [a.wall / b.wall for a, b in zip(one, two, strict=True)],
             "at least 1.7",
+            "the same with `--jobs 2`, against one process, by the clock",
         ),
         Figure(
             "`--jobs 2` against one process, CPU time spent",
@@ -140,12 +148,13 @@ def whole_way(folder: Path, repeats: int) -> list[Figure]:
             "sentences/s",
             [few / used.cpu for used in once],
         ),
-        Figure(f"peak memory, {sentences:,} sentences", "MB", peaks, "under 700"),
+        Figure(f"peak memory, {sentences:,} sentences", "MB", peaks, "under 700", "peak memory"),
         Figure(
             f"peak memory, {COPIES} times the articles against once",
             "times",
             [a.peak / b.peak for a, b in zip(one, once, strict=True)],
             "at most 1.10",
+            f"peak memory on {COPIES} times the articles, against once",
         ),
     ]
 
@@ -229,7 +238,13 @@ def start_up(repeats: int) -> list[Figure]:
         Figure("`tension --help`, by the clock", "s", [used.wall for used in helped], "under 0.5"),
         Figure("`tension --help`, CPU time", "s", [used.cpu for used in helped]),
         Figure("`tension --help` against `python -c pass`, CPU time", "times", ratio),
-        Figure("first row of the sample feed, by the clock", "s", first, "under 1.5"),
+        Figure(
+            "first row of the sample feed, by the clock",
+            "s",
+            first,
+            "under 1.5",
+            "start to first row",
+        ),
     ]
 
 
@@ -314,7 +329,11 @@ def classifier(repeats: int) -> list[Figure]:
     return [
         *figures,
         Figure(
-            "level classifier against TF-IDF", "times", ratio("tfidf", "compiled"), "at least 20"
+            "level classifier against TF-IDF",
+            "times",
+            ratio("tfidf", "compiled"),
+            "at least 20",
+            "the level classifier alone, against scikit-learn's TF-IDF + logistic regression",
         ),
         Figure(
             "time of the level classifier, of Arrow at blanks",
@@ -350,9 +369,15 @@ def peers(repeats: int) -> list[Figure]:
     this = cpu.pop("this")
     return [
         Figure(
-            "scorer in memory: actors, level, dyads", "sentences/s", [len(texts) / t for t in this]
+            "scorer in memory: actors, level, dyads",
+            "sentences/s",
+            [len(texts) / t for t in this],
+            short="statements in memory: actors, level, dyads",
         ),
-        *(Figure(name, "sentences/s", [len(texts) / t for t in cpu[name]]) for name in cpu),
+        *(
+            Figure(name, "sentences/s", [len(texts) / t for t in cpu[name]], short=name)
+            for name in cpu
+        ),
         *(
             Figure(
                 f"scorer against {name.split(' (')[0]}",
@@ -415,7 +440,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="all values as JSON")
     parser.add_argument("--tiers", action="store_true", help="only what the accurate tier costs")
     parser.add_argument("--into", type=Path, help="with --tiers: model to measure, and its card")
-    parser.add_argument("--page", type=Path, action="append", help="put the table into this page")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        action="append",
+        help="put the table into this page; a short one if it is README.md",
+    )
     parser.add_argument("--repeats", type=int, default=3, help="of every measurement; default 3")
     arguments = parser.parse_args()
     for path in (NEWS, GOLD):
@@ -447,8 +477,9 @@ def main() -> None:
     lines = [head, "", "| what | median | lowest to highest | bar |", "|---|---:|---:|---|"]
     table = "\n".join([*lines, *(figure.line() for figure in figures)])
     print(table)
+    short = ["| what | |", "|---|---:|", *(f.short_line() for f in figures if f.short)]
     for page in arguments.page or ():
-        put(page, table)
+        put(page, "\n".join(short) if page.name == "README.md" else table)
 
 
 def accurate(folder: Path, repeats: int) -> Figure:
