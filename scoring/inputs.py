@@ -9,11 +9,13 @@ import codecs
 import glob
 import gzip
 import io
+import os
 import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
@@ -120,11 +122,13 @@ def _sources(name: str, on_problem: Callable[[InputError], None]) -> Iterator[So
         suffix = _suffix(urlsplit(name).path)
         yield Source(name, lambda: io.BytesIO(fetch(name, MOST_DOCUMENT)), suffix)
     elif Path(name).is_dir():
-        files = [path for path in sorted(Path(name).rglob("*")) if _is_readable(path, Path(name))]
-        if not files:
+        paths = _walk(Path(name), on_problem)
+        first = next(paths, None)
+        if first is None:
             problem = "expected a folder with files to read, found none."
             on_problem(InputError(name, problem, f"Known endings: {' '.join(SUFFIXES)}."))
-        yield from map(_file, files)
+            return
+        yield from map(_file, chain([first], paths))
     else:
         yield _file(Path(name))
 
@@ -144,9 +148,21 @@ def _suffix(name: str) -> str:
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
-def _is_readable(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and _suffix(path.name) in SUFFIXES and path.is_file()
+def _walk(folder: Path, on_problem: Callable[[InputError], None]) -> Iterator[Path]:
+    """Give the files of known endings below a folder, in sorted order, with the names of one folder in memory."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        on_problem(unreadable(str(folder), error))
+        return
+    for name in names:
+        path = folder / name
+        if path.is_dir():
+            if not path.is_symlink():  # which may lead back up
+                yield from _walk(path, on_problem)
+        elif _suffix(name) in SUFFIXES and path.is_file():
+            yield path
 
 
 def unreadable(name: str, error: OSError) -> InputError:

@@ -444,7 +444,7 @@ def main() -> None:
         "--page",
         type=Path,
         action="append",
-        help="put the table into this page; a short one if it is README.md",
+        help="page for the table; short in README.md",
     )
     parser.add_argument("--repeats", type=int, default=3, help="of every measurement; default 3")
     arguments = parser.parse_args()

@@ -48,6 +48,17 @@ def test_a_folder_gives_what_can_be_read_in_order(folder: Path) -> None:
     assert [source.suffix for source in sources] == [".jsonl", ".xml", ".csv"]
 
 
+def test_a_folder_is_read_in_the_order_of_sorted_paths(tmp_path: Path) -> None:
+    for name in ("b/x.xml", "b/a/y.xml", "b.xml", "a.xml", "b-1/z.xml", "B.csv", "c/.d/e.xml"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (tmp_path / "b" / "up").symlink_to(tmp_path)  # is not followed: it would never end
+    (tmp_path / "l.xml").symlink_to(tmp_path / "a.xml")
+    wanted = [p for p in sorted(tmp_path.rglob("*.*")) if p.is_file() and ".d" not in p.parts]
+    assert [Path(source.name) for source in found(tmp_path)[0]] == wanted
+
+
 def test_a_file_is_taken_whatever_its_ending(folder: Path) -> None:
     assert names(found(folder / "README", folder / ".hidden.xml")[0]) == ["README", ".hidden.xml"]
 
