@@ -10,6 +10,7 @@ import math
 import re
 import time
 import unicodedata
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -21,7 +22,7 @@ MOST_CHARACTERS: Final = 1_000_000
 """Characters of one article's title or text that are read; the rest is cut, and a note says so."""
 
 MOST_REMEMBERED: Final = 1_000_000
-"""Stories remembered to drop those seen twice: the newest, so that memory stays bounded."""
+"""Stories remembered to drop those seen twice: the newest, and up to as many before them."""
 
 _UNSEEN: Final = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u180e\u200b-\u200f\u202a-\u202e"
@@ -189,19 +190,48 @@ class unique:  # noqa: N801 - reads as the function that it is used as
 
     def __init__(self, articles: Iterable[Article]) -> None:
         self._articles = articles
-        self._seen: dict[int, None] = {}
+        self._seen = _Newest(MOST_REMEMBERED)
         self.dropped = 0
 
     def __iter__(self) -> Iterator[Article]:
         for article in self._articles:
             key = story_key(article)
-            if key is None:
+            if key is None or self._seen.add(key):
                 yield article
-                continue
-            if key in self._seen:
+            else:
                 self.dropped += 1
-                continue
-            self._seen[key] = None
-            if len(self._seen) > MOST_REMEMBERED:
-                del self._seen[next(iter(self._seen))]
-            yield article
+
+
+class _Newest:
+    """Remembers numbers, at least the newest `most` of them and at most twice as many, in memory of one size.
+
+    Two tables with open addressing: new numbers go into the young one; when that has `most`, it becomes the old one.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._mask = (1 << (2 * most).bit_length()) - 1
+        self._young, self._old = self._table(), self._table()
+        self._filled = 0
+
+    def _table(self) -> array[int]:
+        return array("Q", [0]) * (self._mask + 1)
+
+    def add(self, number: int) -> bool:
+        """Remember a number below 2^64; tell whether it was new."""
+        number = number or 1  # 0 is an empty place
+        at = self._place(self._young, number)
+        if self._young[at] or self._old[self._place(self._old, number)]:
+            return False
+        self._young[at] = number
+        self._filled += 1
+        if self._filled == self._most:
+            self._old, self._young, self._filled = self._young, self._table(), 0
+        return True
+
+    def _place(self, table: array[int], number: int) -> int:
+        """Find where a number stands, or would."""
+        at = number & self._mask
+        while table[at] not in (0, number):
+            at = (at + 1) & self._mask
+        return at

@@ -31,6 +31,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -204,20 +205,19 @@ def score_batch(articles: list[Article], settings: Settings) -> tuple[pd.DataFra
     summary : Summary
         Counts over all rows, also those that are left out.
     """
-    frame = _scorer(settings.model, settings.tier).score_articles(articles, settings.keep)
-    scored = frame["level"].notna()
-    # A new article begins where the id changes or the count of sentences starts again.
-    other = frame["article_id"].ne(frame["article_id"].shift())
-    begins = other | frame["sentence"].diff().lt(0)
-    sentences = begins | frame["sentence"].diff().gt(0)
+    scorer = _scorer(settings.model, settings.tier)
+    frame, numbers = scorer.score_numbered(articles, settings.keep)
+    scored = frame["level"].notna().to_numpy()
+    begins = np.diff(numbers, prepend=-1) != 0  # the first row of an article, of a sentence
+    sentences = begins | (np.diff(frame["sentence"].to_numpy(), prepend=-1) != 0)
     summary = Summary(
         articles=len(articles),
         sentences=int((sentences & scored).sum()),
-        levels=Counter(frame.loc[scored, "level"]),
-        unscored=Counter(frame.loc[begins & ~scored, "note"]),
+        levels=Counter(frame["level"].to_numpy()[scored].tolist()),
+        unscored=Counter(frame["note"].to_numpy()[begins & ~scored].tolist()),
     )
     if not settings.everything:
-        wanted = frame["level"].map(CODE).ge(CODE[settings.min_level])
+        wanted = frame["level"].map(CODE).ge(CODE[settings.min_level]).to_numpy()
         frame = frame[wanted | (begins & ~scored & settings.unscored)]
     return frame, summary
 

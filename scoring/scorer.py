@@ -50,6 +50,7 @@ class Statement:
     """A sentence of an article on its way through the stages."""
 
     article: Article
+    number: int  # of the article
     sentence: int
     text: str
     note: str | None
@@ -191,7 +192,30 @@ class Scorer:
         pandas.DataFrame
             Records, every row, levels of ``none`` included.
         """
-        statements = [statement for article in articles for statement in _statements(article)]
+        return self.score_numbered(articles, keep)[0]
+
+    def score_numbered(
+        self, articles: Iterable[Article], keep: Sequence[str] = ()
+    ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+        """Score articles, and tell which article each row is of: ids need not be different.
+
+        Parameters
+        ----------
+        articles, keep
+            As of `score_articles`.
+
+        Returns
+        -------
+        records : pandas.DataFrame
+            As of `score_articles`.
+        numbers : ndarray of int, shape (rows,)
+            Number of the article of each row, from 0.
+        """
+        statements = [
+            statement
+            for number, article in enumerate(articles)
+            for statement in _statements(article, number)
+        ]
         scored = [statement for statement in statements if statement.scored]
         self._find_actors(scored)
         chances = self._tier.levels([Clause(0, s.text, s.mentions) for s in scored])
@@ -267,7 +291,7 @@ class Scorer:
         chances: Floats,
         said: dict[int, list[Said]],
         keep: tuple[str, ...],
-    ) -> pd.DataFrame:
+    ) -> tuple[pd.DataFrame, NDArray[np.int64]]:
         """Make the rows, column by column: one a dyad, or a single one of level none or unscored."""
         scored = np.array([s.scored for s in statements], dtype=bool)
         places = np.flatnonzero(scored)  # of the scored statements among all
@@ -284,9 +308,10 @@ class Scorer:
                 levels[row] = chance
                 for name, value in zip(_SIDES, _resolved(dyad, context), strict=True):
                     sides[name][row] = value
+        numbers = np.array([s.number for s in statements], dtype=np.int64)[rows]
         columns = _of_articles(statements, rows, keep) | self._levels(levels, scored[rows]) | sides
         columns["model"] = np.full(len(rows), self.version, dtype=object)
-        return columns_frame(columns, keep)
+        return columns_frame(columns, keep), numbers
 
     def _levels(self, chances: Floats, scored: NDArray[np.bool_]) -> dict[str, Any]:
         """Make the columns that follow from the probabilities, which are NaN in rows that are not scored."""
@@ -312,7 +337,7 @@ def _contexts(scored: list[Statement], wanted: list[int]) -> Iterator[tuple[int,
     context, read = Context(), 0
     for i in wanted:
         start = i
-        while start > read and scored[start - 1].article is scored[i].article:
+        while start > read and scored[start - 1].number == scored[i].number:
             start -= 1
         for s in scored[start : i + 1]:
             context.enter(s.article, s.sentence, s.text, s.mentions)
@@ -330,9 +355,8 @@ def _of_articles(
     statements: list[Statement], rows: NDArray[np.int64], keep: tuple[str, ...]
 ) -> dict[str, Any]:
     """Make the columns that say where a statement stands."""
-    articles = list({id(s.article): s.article for s in statements}.values())
-    number = {id(article): i for i, article in enumerate(articles)}
-    of = np.array([number[id(s.article)] for s in statements], dtype=np.int64)[rows]
+    articles = list({s.number: s.article for s in statements}.values())  # each has a statement
+    of = np.array([s.number for s in statements], dtype=np.int64)[rows]
     return {
         "article_id": objects([a.id for a in articles])[of],
         "published": moments([a.published for a in articles]).take(of),
@@ -371,14 +395,15 @@ def _column(frame: pd.DataFrame, name: str | None) -> list[Any]:
     return [None if pd.api.types.is_scalar(v) and pd.isna(v) else v for v in values]
 
 
-def _statements(article: Article) -> Iterable[Statement]:
+def _statements(article: Article, which: int) -> Iterable[Statement]:
     """Split an article; one that cannot be scored gives one statement that says why."""
     texts = list(_sentences(article))
     why = article.note if not texts else not_english("\n".join(t for _, t in texts))
     if not texts:
-        yield Statement(article, 0, "", why or NO_TEXT, scored=False)
+        yield Statement(article, which, 0, "", why or NO_TEXT, scored=False)
     for number, text in texts:
-        yield Statement(article, number, text, why or article.note, scored=not why)
+        note = why or article.note
+        yield Statement(article, which, number, text, note, scored=not why)
 
 
 def _sentences(article: Article) -> Iterable[tuple[int, str]]:

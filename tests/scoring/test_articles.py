@@ -4,6 +4,7 @@ import datetime as dt
 import time
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +149,16 @@ def test_unique_keeps_statements_and_what_has_no_text() -> None:
 
 def test_unique_remembers_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(articles, "MOST_REMEMBERED", 2)
-    run = unique(story(title) for title in "abcca")
-    assert "".join(article.title or "" for article in run) == "abca"
-    assert run.dropped == 1
+    run = unique(story(title) for title in "abbcdaeca")
+    assert "".join(article.title or "" for article in run) == "abcdaec"
+    assert run.dropped == 2  # the second b, and the third a; the first a was forgotten
+
+
+def test_many_stories_take_no_more_memory_than_few() -> None:
+    numbers = np.random.default_rng(3).integers(0, 2**64, 60_000, dtype=np.uint64).tolist()
+    newest = articles._Newest(20_000)
+    size = len(newest._young)
+    assert all(newest.add(number) for number in numbers)
+    assert not any(newest.add(number) for number in numbers[40_000:])
+    assert all(newest.add(number) for number in numbers[:10_000])  # forgotten
+    assert len(newest._young) == len(newest._old) == size

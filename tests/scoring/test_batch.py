@@ -398,3 +398,11 @@ def test_an_output_that_cannot_be_written_is_said_at_once(tmp_path: Path, name: 
 def test_a_device_is_never_replaced() -> None:
     with pytest.raises(OutputError, match="may not be written"), whole_file(Path(os.devnull)):
         pytest.fail("opened")
+
+
+def test_articles_of_one_id_are_told_apart() -> None:
+    twins = [Article("7", None, None), Article("7", None, None), Article("7", None, "It rained.")]
+    frame, summary = score_batch(twins * 2, Settings())
+    assert len(frame) == 4  # one row of each that could not be scored
+    assert (summary.articles, summary.sentences) == (6, 2)
+    assert summary.unscored == {"no text": 4}
