@@ -498,17 +498,7 @@ class ParquetWriter:
 
     def write(self, frame: pd.DataFrame) -> None:
         """Take rows; they are written when there are enough for a row group."""
-        columns = plain_columns(frame)
-        arrays = []
-        for name in self._schema.names:
-            kind = self._schema.field(name).type
-            values = columns[name]
-            if name == "published":
-                values = [None if when is pd.NaT else when for when in frame[name].tolist()]
-            if pa.types.is_string(kind):
-                values = [None if value is None else _arrow_text(value) for value in values]
-            arrays.append(pa.array(values, type=kind))
-        self._held.append(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._held.append(arrow_table(frame, self._schema))
         if sum(table.num_rows for table in self._held) >= self._GROUP:
             self._flush()
 
@@ -521,6 +511,33 @@ class ParquetWriter:
         table = pa.concat_tables(self._held) if self._held else self._schema.empty_table()
         self._held = []
         self._writer.write_table(table)
+
+
+def arrow_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Turn a table of records into Arrow's.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns `RECORD_COLUMNS` and kept keys.
+    schema : pyarrow.Schema
+        From `arrow_schema`, with the same kept keys.
+
+    Returns
+    -------
+    pyarrow.Table
+    """
+    columns = plain_columns(frame)
+    arrays = []
+    for name in schema.names:
+        kind = schema.field(name).type
+        values = columns[name]
+        if name == "published":
+            values = [None if when is pd.NaT else when for when in frame[name].tolist()]
+        if pa.types.is_string(kind):
+            values = [None if value is None else _arrow_text(value) for value in values]
+        arrays.append(pa.array(values, type=kind))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def arrow_schema(keep: Sequence[str] = ()) -> pa.Schema:
@@ -555,7 +572,7 @@ def plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
         if name == "published":
             values = [None if value is pd.NaT else _iso(value) for value in values]
         elif name not in ("sentence", "review"):
-            values = [_plain(value) for value in values]
+            values = [plain_value(value) for value in values]
         columns[str(name)] = values
     return columns
 
@@ -576,18 +593,18 @@ def _iso(when: pd.Timestamp) -> str:
     return when.isoformat().replace("+00:00", "Z")
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Return a value as JSON has it: what JSON lacks (NaN, dates, bytes) as null or text."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain_value(part) for part in value]
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain_value(part) for key, part in value.items()}
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays
-        return _plain(value.tolist())
+        return plain_value(value.tolist())
     return None if value is pd.NaT or value is pd.NA else str(value)
 
 

@@ -117,7 +117,7 @@ def _sources(name: str, on_problem: Callable[[InputError], None]) -> Iterator[So
     if name == "-":
         yield Source("standard input", _standard_input)
     elif is_url(name):
-        suffix = _suffix(urlsplit(name).path)
+        suffix = suffix_of(urlsplit(name).path)
         yield Source(name, lambda: io.BytesIO(fetch(name, MOST_DOCUMENT)), suffix)
     elif Path(name).is_dir():
         files = [path for path in sorted(Path(name).rglob("*")) if _is_readable(path, Path(name))]
@@ -136,17 +136,18 @@ def _standard_input() -> IO[bytes]:
 
 
 def _file(path: Path) -> Source:
-    return Source(str(path), lambda: path.open("rb"), _suffix(path.name))
+    return Source(str(path), lambda: path.open("rb"), suffix_of(path.name))
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """Give the ending of a file's name without ``.gz``, in lower case."""
     path = Path(name.lower())
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
 
 def _is_readable(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and _suffix(path.name) in SUFFIXES and path.is_file()
+    return not hidden and suffix_of(path.name) in SUFFIXES and path.is_file()
 
 
 def unreadable(name: str, error: OSError) -> InputError:
