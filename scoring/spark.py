@@ -12,12 +12,13 @@ import io
 import json
 import os
 import re
+import shutil
 import uuid
-import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
@@ -25,8 +26,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from scoring.articles import Article, story_key
-from scoring.artifact import MANIFEST_FILE, MODEL_FILE
-from scoring.artifact import load as load_model
+from scoring.artifact import whole_copy
 from scoring.batch import (
     CsvWriter,
     JsonlWriter,
@@ -68,14 +68,13 @@ _ITEMS: Final = pa.schema(
     | {"story": pa.string(), "item": pa.string()}
 )
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
-_UNREADABLE: Final = re.compile(
-    r"(?:reading file|footer for file:?) (.+?)\.?\s+(?:SQLSTATE|Caused|$)", re.MULTILINE
-)
+_UNREADABLE: Final = re.compile(r"while reading file (.+?)\. +(?:SQLSTATE|Could not read footer)")
 
 Make = Callable[[Any, str, int, Sequence[str]], Article | None]
 Batches = Iterable[pa.RecordBatch]
 Stage = Callable[[Batches], Iterator[pa.RecordBatch]]
 Position = tuple[int, int, int]
+_Placed = tuple[tuple[int, int], InputError]  # file and line, to tell problems in order
 
 
 def score_on_spark(
@@ -123,10 +122,10 @@ def score_on_spark(
         If nothing can go on: no model, no package on the workers, a job that failed.
     """
     _check(inputs, kind, input_format)
-    problems: list[InputError] = []
+    problems: list[_Placed] = []
     score_batch([], settings)  # a model that cannot be loaded shows before anything is read
     with no_pandas_warning(), _plain_errors(), _options(spark):
-        found = _find(spark, inputs, input_format, problems.append)
+        found = _find(spark, inputs, input_format, problems)
         target = _Target(spark, output, kind)
         sent = _ship_model(spark, settings)
         while True:
@@ -139,10 +138,10 @@ def score_on_spark(
                 problems += error.told(found)
                 found = [file for file in found if not error.means(file)]
     whole: _Told = told.value
-    problems += whole.located(found)
+    problems += whole.placed(found)
     summary = whole.summary
     summary.problems = len(problems) + whole.untold
-    for problem in problems:
+    for _, problem in sorted(problems, key=lambda placed: placed[0]):
         on_problem(problem)
     return summary
 
@@ -193,10 +192,14 @@ def _find(
     spark: SparkSession,
     inputs: Sequence[str],
     input_format: str,
-    on_problem: Callable[[InputError], None],
+    problems: list[_Placed],
 ) -> list[_File]:
     """List the files in the order in which the local engine reads them."""
     found: list[_File] = []
+
+    def on_problem(error: InputError) -> None:
+        problems.append(((len(found), -1), error))
+
     for asked in inputs:
         if _SCHEME.match(asked):
             names = [(path, path) for path in _listed(spark, asked, input_format, on_problem)]
@@ -274,6 +277,7 @@ def _job(
 
 def _items(spark: SparkSession, found: list[_File], keep: Sequence[str]) -> DataFrame:
     """Read all files: a row for each article, each problem, and the end of each split."""
+    from pyspark.sql import DataFrame
     from pyspark.sql import functions as f
     from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -281,7 +285,7 @@ def _items(spark: SparkSession, found: list[_File], keep: Sequence[str]) -> Data
     places: dict[str, list[tuple[int, str]]] = {}
     for file in found:
         places.setdefault(file.key, []).append((file.number, file.name))
-    frame = spark.createDataFrame([], schema)
+    frames: list[DataFrame] = []
     reader = spark.read.option("recursiveFileLookup", "true").option("mergeSchema", "true")
     for form in FORMATS:
         files = [file for file in found if file.format == form]
@@ -300,8 +304,8 @@ def _items(spark: SparkSession, found: list[_File], keep: Sequence[str]) -> Data
             record = f.struct(*(f.col(f"`{name.replace('`', '``')}`") for name in names))
         place = (f.col("_metadata.file_path"), f.col("_metadata.file_block_start"))
         read = raw.select(*place, record.alias("record"))
-        frame = frame.unionAll(read.mapInArrow(_reader(places, keep, make), schema))
-    return frame
+        frames.append(read.mapInArrow(_reader(places, keep, make), schema))
+    return reduce(DataFrame.unionAll, frames) if frames else spark.createDataFrame([], schema)
 
 
 # --- reading, on a worker ---
@@ -465,29 +469,26 @@ class _Told:
         """Count the problems that were not told one by one."""
         return sum(problems for *_, problems in self.splits) - len(self.problems)
 
-    def located(self, found: list[_File]) -> list[InputError]:
-        """Name file and line of every problem, in the order of the inputs; files without articles are one too."""
-        names = {file.number: file for file in found}
+    def placed(self, found: list[_File]) -> list[_Placed]:
+        """Name file and line of every problem; a file without articles and without a problem is one too."""
+        names = {file.number: file.name for file in found}
         before: dict[tuple[int, int], int] = {}  # rows of a file before a split
-        rows: dict[int, int] = {}
-        met: dict[int, int] = {}
+        rows, met = Counter[int](), Counter[int]()
         for number, start, count, articles, problems in sorted(self.splits):
-            before[number, start] = rows.get(number, 0)
-            rows[number] = rows.get(number, 0) + count
-            met[number] = met.get(number, 0) + articles + problems
-        out = [
-            ((number, before[number, start] + row), problem, remedy)
-            for (number, start, row), problem, remedy in self.problems
-        ]
-        for number, file in names.items():
-            if not met.get(number):
-                empty = number not in rows and file.format == "jsonl"
-                what = "an empty input" if empty else "none"
-                out.append(((number, 0), f"expected articles, found {what}.", "Nothing was read."))
-        return [
-            InputError(names[number].name, problem, remedy, line or None)
-            for (number, line), problem, remedy in sorted(out)
-        ]
+            before[number, start] = rows[number]
+            rows[number] += count
+            met[number] += articles + problems
+        out: list[_Placed] = []
+        for (number, start, row), problem, remedy in self.problems:
+            line = before[number, start] + row
+            out.append(((number, line), InputError(names[number], problem, remedy, line)))
+        for file in found:
+            if not met[file.number]:
+                empty = file.format == "jsonl" and not rows[file.number]
+                problem = f"expected articles, found {'an empty input' if empty else 'none'}."
+                error = InputError(file.name, problem, "Nothing was read.")
+                out.append(((file.number, 0), error))
+        return out
 
 
 class _Adding:
@@ -514,12 +515,14 @@ class _LeftOut(Exception):
         paths = {_key(self._path), _key(unquote(self._path))}
         return file.format == self._form or file.key in paths
 
-    def told(self, found: list[_File]) -> list[InputError]:
+    def told(self, found: list[_File]) -> list[_Placed]:
         """Give a problem for each file that it is about."""
         bad = [file for file in found if self.means(file)]
         if not bad:
             raise TensionError(f"{self._path}: {self._problem} {self._remedy}")
-        return [InputError(file.name, self._problem, self._remedy) for file in bad]
+        return [
+            ((file.number, 0), InputError(file.name, self._problem, self._remedy)) for file in bad
+        ]
 
 
 # --- output ---
@@ -581,16 +584,10 @@ def _ship_model(spark: SparkSession, settings: Settings) -> Settings:
         return settings
     context: Any = spark.sparkContext
     name = f"tension-model-{uuid.uuid4().hex}"
-    archive = Path(context._temp_dir, f"{name}.zip")  # goes with the context, which new workers ask
-    folder = settings.model.resolve()
-    paths = [folder / MANIFEST_FILE, folder / MODEL_FILE]
-    if (heads := load_model(folder).accurate) is not None:  # which may lie in the folder beside
-        paths += [heads.encoder.resolve(), heads.tokenizer.resolve()]
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in paths:
-            file.write(path, f"{path.parent.name}/{path.name}")
-    context.addArchive(f"{archive.as_uri()}#{name}")
-    return replace(settings, model=Path(name, folder.name))
+    folder = Path(context._temp_dir, name)  # goes with the context, which workers may join late
+    archive = shutil.make_archive(str(folder), "zip", whole_copy(settings.model, folder))
+    context.addArchive(f"{Path(archive).as_uri()}#{name}")
+    return replace(settings, model=Path(name))
 
 
 def _unshipped(settings: Settings) -> Settings:

@@ -8,10 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -91,16 +91,34 @@ def _start(builder: Any, master: str | None) -> SparkSession:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
             builder = builder.config("spark.ui.enabled", "false")
-    quiet = files("scoring") / "data" / "spark-log4j2.properties"
-    builder = builder.config(
-        "spark.driver.defaultJavaOptions", f"-Dlog4j2.configurationFile=file:{quiet}"
-    )
-    return _get(builder)
+    with _java_aside():
+        return _get(builder)
 
 
 def _get(builder: Any) -> SparkSession:
     spark: SparkSession = builder.getOrCreate()
     return spark
+
+
+@contextmanager
+def _java_aside() -> Iterator[None]:
+    """Let the Java process that starts here write what it logs to a file that is gone with it.
+
+    What fails comes back as one line. To read the logs, use spark-submit and its configuration.
+    """
+    with tempfile.TemporaryFile() as log:
+        before = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except Exception as error:
+            log.seek(0)
+            said = log.read().decode(errors="replace").splitlines()
+            told = [line for line in said if re.search("error|exception", line, re.IGNORECASE)]
+            raise RuntimeError("\n".join([str(error), *told])) from error
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def _is_configured() -> bool:
