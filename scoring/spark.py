@@ -26,7 +26,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from scoring.articles import Article, story_key
-from scoring.artifact import whole_copy
+from scoring.artifact import ENCODER_FILE, whole_copy
 from scoring.batch import (
     CsvWriter,
     JsonlWriter,
@@ -43,6 +43,7 @@ from scoring.feeds import article_of_line, article_of_record, wanted_columns
 from scoring.inputs import SUFFIXES, expand, is_url, suffix_of
 from scoring.records import RECORD_COLUMNS
 from scoring.spark_session import in_short, no_pandas_warning
+from scoring.tiers import TIERS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -585,7 +586,11 @@ def _ship_model(spark: SparkSession, settings: Settings) -> Settings:
     context: Any = spark.sparkContext
     name = f"tension-model-{uuid.uuid4().hex}"
     folder = Path(context._temp_dir, name)  # goes with the context, which workers may join late
-    archive = shutil.make_archive(str(folder), "zip", whole_copy(settings.model, folder))
+    if settings.tier == TIERS[0]:
+        shutil.copytree(settings.model, folder, ignore=shutil.ignore_patterns(ENCODER_FILE))
+    else:
+        whole_copy(settings.model, folder)
+    archive = shutil.make_archive(str(folder), "zip", folder)
     context.addArchive(f"{Path(archive).as_uri()}#{name}")
     return replace(settings, model=Path(name))
 

@@ -390,7 +390,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         master = start("master.Master", until=r"spark://127\.0\.0\.1:\d+")
         for _ in range(2):
-            options = ["--cores", "1", "--memory", "900m", "--work-dir", str(folder / "work")]
+            options = ["--cores", "1", "--memory", "2g", "--work-dir", str(folder / "work")]
             start("worker.Worker", *options, master, until="Successfully registered")
         yield master
     finally:
@@ -406,7 +406,7 @@ def on_cluster(*command: str | Path, code: int) -> str:
         env=os.environ | ON_LOOPBACK | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
     )
     assert done.returncode == code, done.stderr
     return done.stderr
