@@ -59,6 +59,7 @@ _OPTIONS: Final = {
     "spark.sql.caseSensitive": "true",  # as JSON and the local engine are
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",  # INT96 has no time zone
     "spark.sql.execution.arrow.maxRecordsPerBatch": "1000",  # articles may be long
+    "spark.sql.legacy.parquet.nanosAsLong": "true",  # else Spark refuses what pandas 2 writes
     "spark.sql.files.ignoreCorruptFiles": "false",  # it would pass over them without a word
     "spark.sql.files.ignoreMissingFiles": "false",
 }
@@ -68,6 +69,7 @@ _ITEMS: Final = pa.schema(
     {"file": pa.int32(), "start": pa.int64(), "row": pa.int64()}
     | {"story": pa.string(), "item": pa.string()}
 )
+_LEAST_NANOSECONDS: Final = 10**14  # a day; as milliseconds that would be the year 5138
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _UNREADABLE: Final = re.compile(r"while reading file (.+?)\. +(?:SQLSTATE|Could not read footer)")
 
@@ -297,7 +299,7 @@ def _items(spark: SparkSession, found: list[_File], keep: Sequence[str]) -> Data
             raw = reader.text(_readable(files), lineSep="\n")
             record = f.col("value").cast("binary")  # as it stands: what is no UTF-8 is mended later
         else:
-            raw, make = reader.parquet(*_readable(files)), article_of_record
+            raw, make = reader.parquet(*_readable(files)), _article_of_row
             try:
                 names = wanted_columns(raw.columns, files[0].name, keep)
             except InputError as error:
@@ -327,6 +329,17 @@ def _reader(places: dict[str, list[tuple[int, str]]], keep: Sequence[str], make:
             yield _table(list(split.end()))
 
     return read
+
+
+def _article_of_row(row: dict[str, Any], name: str, number: int, keep: Sequence[str]) -> Article:
+    """Make an article of a row of Parquet, where dates in nanoseconds come as numbers."""
+    when = row.get("published")
+    if isinstance(when, int) and abs(when) >= _LEAST_NANOSECONDS:
+        row |= {
+            "published": dt.datetime.fromtimestamp(0, dt.UTC)
+            + dt.timedelta(microseconds=when // 1000)
+        }
+    return article_of_record(row, name, number, keep)
 
 
 class _Split:

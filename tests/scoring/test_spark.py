@@ -96,6 +96,8 @@ def news(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     rows[5] |= {"title": None, "text": None}
     table = pa.Table.from_pylist([row | {"desk": row["published"]} for row in rows])
+    nanoseconds = table["published"].cast(pa.timestamp("ns"))
+    table = table.set_column(table.schema.get_field_index("published"), "published", nanoseconds)
     pq.write_table(table, folder / "c.parquet", row_group_size=40)
     (folder / "d-blank.jsonl").write_bytes(b"\n \n")
     (folder / "e-empty.jsonl").write_bytes(b"")
