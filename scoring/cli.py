@@ -215,7 +215,7 @@ def score(
 
         output = (
             None if out is None else Path(out)
-        )  # which would spoil the URI of another file system
+        )  # a Path would spoil a URI: Spark gets it as said
         terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
         chosen = choose_format(output, kind, terminal)
         # People read of articles that could not be scored in the summary; files hold a row of each.

@@ -16,7 +16,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from pathlib import Path
@@ -565,7 +565,8 @@ class _Target:
         try:
             yield
         except BaseException:
-            self._system.delete(self._path, True)
+            with suppress(Exception):  # what matters is the first error
+                self._system.delete(self._path, True)
             raise
 
     def write(self, frame: DataFrame) -> None:

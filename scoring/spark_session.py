@@ -115,7 +115,9 @@ def _java_aside() -> Iterator[None]:
             log.seek(0)
             said = log.read().decode(errors="replace").splitlines()
             told = [line for line in said if re.search("error|exception", line, re.IGNORECASE)]
-            raise RuntimeError("\n".join([str(error), *told])) from error
+            if "JAVA_GATEWAY_EXITED" in str(error) and told:
+                raise RuntimeError(told[0]) from error  # it has said why; pyspark does not know
+            raise
         finally:
             os.dup2(before, 2)
             os.close(before)
@@ -164,13 +166,9 @@ def no_pandas_warning() -> Iterator[None]:
 
 
 def in_short(error: BaseException) -> str:
-    """Give the line of an error of Spark that says what happened: of many a traceback, the last of Python's."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    java = next((n for n, line in enumerate(lines) if line.startswith("at ")), len(lines))
-    python = [n for n, line in enumerate(lines) if line.startswith("File ")]
-    told = lines[python[-1] + 1 :] if python else lines
-    wanted = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit|Missing)\b")
-    named = [line for line in (told if python else lines[:java]) if wanted.match(line)]
-    said = [line for line in lines if not line.startswith("An error occurred while")]
-    chosen = [*named, *said, type(error).__name__][0]
-    return f"{chosen.lstrip(': ').rstrip('.')}."
+    """Give the line of an error of Spark that says what happened: below Python's last traceback, else the first."""
+    text = str(error)
+    raised = re.findall(r"^ {2,}\S.*\n(\S.*)$", text, re.MULTILINE)
+    said = [line for line in text.splitlines() if line and "An error occurred while" not in line]
+    chosen = (raised[-1:] or said[:1] or [type(error).__name__])[0]
+    return f"{chosen.strip(' :').rstrip('.')}."

@@ -224,7 +224,25 @@ def engines(folder: Path, repeats: int) -> list[str]:
             f"| {name} | {whole:,.0f} | {median(start[name]):.1f} s | {articles / after[name]:,.0f} "
             f"| {after['local'] / after[name]:.2f} |"
         )
+    fed = fed_by_one(out)
+    most = fed * after["local"] / articles
+    lines.append(
+        f"\nWith `--jobs`, the process that reads and writes has CPU time for {fed:,.0f} articles/s: "
+        f"it can feed {most:.1f} others."
+    )
     return lines
+
+
+def fed_by_one(out: Path) -> float:
+    """Return for how many articles a second the process that reads and writes has CPU time."""
+    from scoring.batch import Settings, open_output, score_inputs
+
+    shutil.rmtree(out, ignore_errors=True)
+    start = time.process_time()  # of this process alone
+    with open_output(out, "parquet") as writer:
+        settings = Settings(everything=True)
+        summary = score_inputs([str(NEWS)], writer, settings, on_problem=sys.exit, jobs=2)
+    return summary.articles / (time.process_time() - start)
 
 
 def asked(folder: Path | None) -> dict[str, Any]:
