@@ -370,8 +370,8 @@ def test_what_is_missing_is_said(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a standalone master and two workers on loopback and give the master's URL."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """Start a standalone master and two workers; give the URL of the master and the folder of the executors."""
     folder = tmp_path_factory.mktemp("cluster")
     environment = os.environ | ON_LOOPBACK | {"PYTHONPATH": str(ROOT)}
     started = []
@@ -394,7 +394,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for _ in range(2):
             options = ["--cores", "1", "--memory", "2g", "--work-dir", str(folder / "work")]
             start("worker.Worker", *options, master, until="Successfully registered")
-        yield master
+        yield master, folder / "work"
     finally:
         for process in reversed(started):
             process.terminate()
@@ -416,17 +416,19 @@ def on_cluster(*command: str | Path, code: int) -> str:
 
 def test_two_workers_give_the_rows_of_the_local_engine(cluster, news, tmp_path):
     """Without spark-submit, with a model by name, which goes to the workers by itself."""
+    master, executors = cluster
     model = tmp_path / "my model"
     shutil.copytree(shipped_folder(), model, ignore=shutil.ignore_patterns("encoder.*"))
     rename(model, "7.7.7")
     command = (sys.executable, "-m", "scoring", "score", news, "--all", "--model", model)
     local = on_cluster(*command, "-o", tmp_path / "local.parquet", code=1)
     output = tmp_path / "spark.parquet"
-    told = on_cluster(*command, "-o", output, "--engine", "spark", "--master", cluster, code=1)
+    told = on_cluster(*command, "-o", output, "--engine", "spark", "--master", master, code=1)
     assert told == local
     rows = read(output, "parquet")
     assert rows == read(tmp_path / "local.parquet", "parquet")
     assert set(rows["model"].to_pylist()) == {"7.7.7"}
+    assert len(list(executors.glob("app-*/*/stderr"))) == 2  # of a core each: one on each worker
 
 
 def test_a_job_is_submitted_with_the_package_along(cluster, news, tmp_path):
@@ -446,7 +448,7 @@ def test_a_job_is_submitted_with_the_package_along(cluster, news, tmp_path):
     script.write_text("from scoring.cli import main\n\nmain()\n")
     output = tmp_path / "spark.jsonl"
     on_cluster(
-        *(BIN / "spark-submit", "--master", cluster, "--archives", f"{archive}#package"),
+        *(BIN / "spark-submit", "--master", cluster[0], "--archives", f"{archive}#package"),
         *("--conf", "spark.executorEnv.PYTHONPATH=package"),
         *("--conf", "spark.sql.adaptive.coalescePartitions.enabled=false"),
         *("--conf", "spark.sql.shuffle.partitions=4"),
