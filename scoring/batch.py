@@ -546,7 +546,7 @@ class ParquetWriter(Writer):
     )
 
     def __init__(self, file: IO[bytes], keep: Sequence[str]) -> None:
-        super().__init__(partial(arrow_table, keep=tuple(keep)))
+        super().__init__(form_of("parquet", keep))
         self._schema = arrow_schema(keep)
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
         self._held: list[pa.Table] = []
@@ -568,21 +568,20 @@ class ParquetWriter(Writer):
         self._writer.write_table(table)
 
 
-def arrow_table(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pa.Table:
-    """Turn a table of records into Arrow's, in the schema of `arrow_schema`; NaN is null.
+def arrow_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Turn a table of records into Arrow's; NaN is null.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Columns `RECORD_COLUMNS` and kept keys.
-    keep : sequence of str, optional
-        The kept keys; what is no text becomes JSON.
+    schema : pyarrow.Schema
+        From `arrow_schema`, with the same kept keys.
 
     Returns
     -------
     pyarrow.Table
     """
-    schema = arrow_schema(keep)
     arrays = [_arrow_column(frame[field.name], field.type) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)
 
@@ -597,7 +596,7 @@ def _arrow_column(column: pd.Series[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(values, type=kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError):
         # What a kept key holds may be of any kind; a lone surrogate is no UTF-8.
-        plain = map(_plain, values)
+        plain = map(plain_value, values)
         texts = [None if value is None else _arrow_text(value) for value in plain]
         return pa.array(texts, type=kind)
 
@@ -634,7 +633,7 @@ def plain_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
         if name == "published":
             values = [None if value is pd.NaT else _iso(value) for value in values]
         elif name not in ("sentence", "review"):
-            values = [_plain(value) for value in values]
+            values = [plain_value(value) for value in values]
         columns[str(name)] = values
     return columns
 
@@ -655,18 +654,18 @@ def _iso(when: pd.Timestamp) -> str:
     return when.isoformat().replace("+00:00", "Z")
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Return a value as JSON has it: what JSON lacks (NaN, dates, bytes) as null or text."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain_value(part) for part in value]
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain_value(part) for key, part in value.items()}
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays
-        return _plain(value.tolist())
+        return plain_value(value.tolist())
     return None if value is pd.NaT or value is pd.NA else str(value)
 
 
@@ -758,7 +757,7 @@ def open_output(output: Path | None, kind: str, keep: Sequence[str] = ()) -> Ite
 def form_of(kind: str, keep: Sequence[str]) -> Callable[[pd.DataFrame], Any]:
     """Give the form that the writer of a format takes: ``jsonl``, ``csv`` or ``parquet``."""
     forms = {"jsonl": jsonl_rows, "csv": csv_rows}
-    return forms.get(kind) or partial(arrow_table, keep=tuple(keep))
+    return forms.get(kind) or partial(arrow_table, schema=arrow_schema(keep))
 
 
 def _writer(file: IO[bytes], kind: str, keep: Sequence[str]) -> Writer:

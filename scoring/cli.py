@@ -32,6 +32,7 @@ Level = Literal["none", "protest", "warning", "threat"]
 InputFormat = Literal["auto", "feed", "jsonl", "csv", "parquet", "html", "text", "lines"]
 OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
 TierName = Literal["fast", "accurate"]
+Engine = Literal["local", "spark"]
 Tier = Annotated[
     TierName,
     typer.Option(
@@ -135,13 +136,14 @@ def score(
             show_default=False,
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
+    out: Annotated[
+        str | None,
         typer.Option(
             "-o",
             "--output",
             metavar="OUT",
-            help="File: .jsonl, .jsonl.gz, .csv, .csv.gz or .parquet. Written whole or not at all.",
+            help="File: .jsonl, .jsonl.gz, .csv, .csv.gz or .parquet. Written whole or not at all. "
+            "With --engine spark a folder of such files.",
             show_default="standard output",
         ),
     ] = None,
@@ -192,6 +194,20 @@ def score(
             show_default=False,
         ),
     ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="spark: JSONL and Parquet on the workers of Apache Spark; needs the extra 'spark'."
+        ),
+    ] = "local",
+    master: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Master of Spark: spark://HOST:PORT, local[2] ...",
+            show_default="as configured for Spark, else all cores of this machine",
+        ),
+    ] = None,
 ) -> None:
     """Score news feeds: one row for each statement and who makes it to whom."""
     with _exit_codes():
@@ -204,16 +220,34 @@ def score(
         )
 
         collect_seldom()
+        output = (
+            None if out is None else Path(out)
+        )  # a Path would spoil a URI: Spark gets it as said
         terminal = output is None and sys.stdout is not None and sys.stdout.isatty()
         chosen = choose_format(output, kind, terminal)
         # People read of articles that could not be scored in the summary; files hold a row of each.
         settings = Settings(
             model, min_level, everything, tuple(keep or ()), chosen != "table", tier
         )
-        _check_apart(inputs or (), output)
+        _check_apart((inputs or ()) if engine == "local" else (), output)
         _check_together(output, resume, ledger)
+        _check_engine(engine, inputs, out, master, jobs, resume, ledger)
         problems = _Problems()
-        if resume and output is not None:
+        if engine == "spark" and out is not None:
+            from scoring.spark import score_on_spark
+            from scoring.spark_session import session
+
+            with session(master) as spark:
+                summary = score_on_spark(
+                    spark,
+                    inputs or (),
+                    out,
+                    chosen,
+                    settings,
+                    on_problem=problems,
+                    input_format=input_format,
+                )
+        elif resume and output is not None:
             from scoring.resume import score_resumable
 
             with (
@@ -285,6 +319,37 @@ def _check_together(output: Path | None, resume: bool, ledger: Path | None) -> N
         raise UsageError(
             f"{ledger}: expected a ledger that is not the output, found it named as both. "
             "Name another --ledger."
+        )
+
+
+def _check_engine(
+    engine: Engine,
+    inputs: Sequence[str] | None,
+    out: str | None,
+    master: str | None,
+    jobs: int,
+    resume: bool,
+    ledger: Path | None,
+) -> None:
+    """Refuse what the engine does not do, and say who does it."""
+    if engine == "local":
+        if master is not None:
+            raise UsageError("--master: expected --engine spark, found local. Add it.")
+        return
+    for option, given, reason in (
+        ("--jobs", jobs > 1, "Spark decides how many tasks run at once: --master 'local[4]'"),
+        ("--resume", resume, "Spark itself does again what fails; a run that ends leaves nothing"),
+        ("--ledger", ledger is not None, "a file on one machine cannot be kept by many workers"),
+    ):
+        if given:
+            raise UsageError(
+                f"--engine spark: expected no {option}, found it: {reason}. Leave it out, or use --engine local."
+            )
+    if not inputs:
+        raise UsageError("--engine spark: expected an INPUT, found none. Name files or folders.")
+    if out is None:
+        raise UsageError(
+            "--engine spark: expected a folder for the parts, found no -o. Add -o OUT.parquet."
         )
 
 

@@ -35,7 +35,15 @@ from scoring.inputs import (
 )
 from scoring.markup import read_page, to_text
 
-__all__ = ["FORMATS", "Article", "read_articles", "unique"]
+__all__ = [
+    "FORMATS",
+    "Article",
+    "article_of_line",
+    "article_of_record",
+    "read_articles",
+    "unique",
+    "wanted_columns",
+]
 
 FORMATS: Final = ("auto", "feed", "jsonl", "csv", "parquet", "html", "text", "lines")
 """Input formats; auto goes by the file's ending, then by its first bytes."""
@@ -182,10 +190,61 @@ def _sniff(head: bytes) -> str:
 # --- records: JSONL, CSV, Parquet -----------------------------------------------------------------
 
 
-def _article(
+def article_of_line(raw: bytes, name: str, line: int, keep: Sequence[str]) -> Article | None:
+    """Make an article of one line of JSONL.
+
+    Parameters
+    ----------
+    raw : bytes
+        The line, with or without its end.
+    name, line : str, int
+        Where it stands, for messages.
+    keep : sequence of str
+        Keys to carry through.
+
+    Returns
+    -------
+    Article or None
+        None of a blank line.
+
+    Raises
+    ------
+    InputError
+        If it holds no article, or is too long.
+    """
+    if len(raw) > MOST_LINE and not raw.endswith(_END):
+        raise _too_long(name, line)
+    if not raw.strip():
+        return None
+    text, note = _decoded(raw.removesuffix(b"\n"))
+    return article_of_record(_json(text, name, line), name, line, keep, note)
+
+
+def article_of_record(
     record: object, name: str, line: int, keep: Sequence[str], note: str | None = None
 ) -> Article:
-    """Make an article of one record; raise `InputError` where it is none."""
+    """Make an article of one record.
+
+    Parameters
+    ----------
+    record : object
+        What JSON or a row of a table gives: a mapping, if it is an article.
+    name, line : str, int
+        Where it stands, for messages.
+    keep : sequence of str
+        Keys to carry through.
+    note : str, optional
+        What was mended in reading.
+
+    Returns
+    -------
+    Article
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
     if not isinstance(record, Mapping):
         problem = f"expected a JSON object, found {type(record).__name__}."
         raise InputError(name, problem, "Give one article a line.", line)
@@ -252,10 +311,14 @@ def _lines(
         if len(line) > MOST_LINE and not line.endswith(ends):
             while (rest := readline(MOST_LINE)) and not rest.endswith(ends):
                 pass
-            problem = f"expected at most {MOST_LINE:,} bytes in a line, found more."
-            on_problem(InputError(name, problem, "It was skipped.", number))
+            on_problem(_too_long(name, number))
             line = line[:0]
         yield number, line
+
+
+def _too_long(name: str, line: int) -> InputError:
+    problem = f"expected at most {MOST_LINE:,} bytes in a line, found more."
+    return InputError(name, problem, "It was skipped.", line)
 
 
 def _decoded(line: bytes) -> tuple[str, str | None]:
@@ -270,7 +333,7 @@ def _read_lines(
 ) -> Iterator[Article]:
     for number, raw in _lines(stream.readline, _END, name, on_problem):
         line, note = _decoded(raw)
-        article = _article({"id": number, "text": line}, name, number, keep, note)
+        article = article_of_record({"id": number, "text": line}, name, number, keep, note)
         article.whole = True
         yield article
 
@@ -286,11 +349,9 @@ def _jsonl(
     lines: Iterable[tuple[int, bytes]], name: str, on_problem: Problem, keep: Sequence[str]
 ) -> Iterator[Article]:
     for number, raw in lines:
-        if not raw.strip():
-            continue
-        line, note = _decoded(raw)
         try:
-            yield _article(_json(line, name, number), name, number, keep, note)
+            if article := article_of_line(raw, name, number, keep):
+                yield article
         except InputError as error:
             on_problem(error)
 
@@ -320,7 +381,7 @@ def _read_json(
         records = document if isinstance(document, list) else [document]
     for number, record in enumerate(records, 1):
         try:
-            yield _article(record, name, number, keep, note)
+            yield article_of_record(record, name, number, keep, note)
         except InputError as error:
             on_problem(error)
 
@@ -371,7 +432,7 @@ def _read_csv(
                     raise InputError(name, problem, "Quote what holds the delimiter.", line)
                 record = dict.fromkeys(columns) | dict(zip(columns, row, strict=False))
                 note = INVALID if any("\ufffd" in cell for cell in row) else None
-                yield _article(record, name, line, keep, note)
+                yield article_of_record(record, name, line, keep, note)
             except InputError as error:
                 on_problem(error)
     finally:
@@ -415,7 +476,7 @@ def _read_parquet(
             if record is None:
                 return
             try:
-                yield _article(record, name, number, keep)
+                yield article_of_record(record, name, number, keep)
             except InputError as error:
                 on_problem(error)
 
@@ -424,14 +485,37 @@ def _parquet_records(file: Any, name: str, keep: Sequence[str]) -> Iterator[dict
     import pyarrow.parquet as pq
 
     table = pq.ParquetFile(file)
-    names = set(table.schema_arrow.names)
-    if not _TEXTS & names:
+    wanted = wanted_columns(table.schema_arrow.names, name, keep)
+    for batch in table.iter_batches(batch_size=1024, columns=wanted):
+        yield from batch.to_pylist()
+
+
+def wanted_columns(names: Sequence[str], name: str, keep: Sequence[str]) -> list[str]:
+    """Choose the columns of a table that an article is made of.
+
+    Parameters
+    ----------
+    names : sequence of str
+        All columns.
+    name : str
+        The table, for messages.
+    keep : sequence of str
+        Columns to carry through.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If none of them holds text.
+    """
+    if not _TEXTS & set(names):
         found = ", ".join(sorted(names)[:12])
         problem = f"expected a column title, text or sentence, found {found}."
         raise InputError(name, problem, "Rename the column.")
-    wanted = [key for key in dict.fromkeys((*_KEYS, _STATEMENT, *keep)) if key in names]
-    for batch in table.iter_batches(batch_size=1024, columns=wanted):
-        yield from batch.to_pylist()
+    return [key for key in dict.fromkeys((*_KEYS, _STATEMENT, *keep)) if key in names]
 
 
 # --- documents: feeds, HTML, text -----------------------------------------------------------------
@@ -458,7 +542,7 @@ def _read_feed(
         on_problem(InputError(name, problem, "What could be read was."))
     for number, entry in enumerate(feed.entries, 1):
         try:
-            yield _article(_entry(entry, feed.feed, keep), name, number, keep, note)
+            yield article_of_record(_entry(entry, feed.feed, keep), name, number, keep, note)
         except InputError as error:
             on_problem(error)
 
@@ -570,7 +654,7 @@ def _read_html(
     markup, note = _text_of(data, _META.search(data[:_SNIFF]))
     page = read_page(markup)
     if page.title or page.text:
-        yield _article(page._asdict(), name, 1, keep, note)
+        yield article_of_record(page._asdict(), name, 1, keep, note)
 
 
 def _read_text(
@@ -582,7 +666,7 @@ def _read_text(
     if not blank or "\n" in title or len(title) > _LONGEST_TITLE:
         title, body = "", text
     if text:
-        yield _article({"title": title, "text": body}, name, 1, keep, note)
+        yield article_of_record({"title": title, "text": body}, name, 1, keep, note)
 
 
 _READERS: Final[dict[str, Reader]] = {

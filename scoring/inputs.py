@@ -119,7 +119,7 @@ def _sources(name: str, on_problem: Callable[[InputError], None]) -> Iterator[So
     if name == "-":
         yield Source("standard input", _standard_input)
     elif is_url(name):
-        suffix = _suffix(urlsplit(name).path)
+        suffix = suffix_of(urlsplit(name).path)
         yield Source(name, lambda: io.BytesIO(fetch(name, MOST_DOCUMENT)), suffix)
     elif Path(name).is_dir():
         paths = _walk(Path(name), on_problem)
@@ -140,10 +140,11 @@ def _standard_input() -> IO[bytes]:
 
 
 def _file(path: Path) -> Source:
-    return Source(str(path), lambda: path.open("rb"), _suffix(path.name))
+    return Source(str(path), lambda: path.open("rb"), suffix_of(path.name))
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """Give the ending of a file's name without ``.gz``, in lower case."""
     path = Path(name.lower())
     return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
 
@@ -161,7 +162,7 @@ def _walk(folder: Path, on_problem: Callable[[InputError], None]) -> Iterator[Pa
         if path.is_dir():
             if not path.is_symlink():  # which may lead back up
                 yield from _walk(path, on_problem)
-        elif _suffix(name) in SUFFIXES and path.is_file():
+        elif suffix_of(name) in SUFFIXES and path.is_file():
             yield path
 
 

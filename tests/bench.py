@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -100,9 +101,14 @@ def score(news: Path, out: Path, jobs: int, tier: str = "fast", model: Path | No
 
 def sentences_of(used: Used) -> int:
     """Read from a run's summary how many sentences it scored."""
-    found = re.search(r"([\d,]+) sentences", used.said)
+    return count_of(used, "sentences")
+
+
+def count_of(used: Used, what: str) -> int:
+    """Read from a run's summary how many there were."""
+    found = re.search(rf"([\d,]+) {what}", used.said)
     if found is None:
-        sys.exit(f"bench: expected a summary that counts sentences, found: {used.said.strip()}")
+        sys.exit(f"bench: expected a summary that counts {what}, found: {used.said.strip()}")
     return int(found[1].replace(",", ""))
 
 
@@ -188,6 +194,66 @@ def tiers(folder: Path, repeats: int, model: Path | None) -> dict[str, Any]:
         "seconds_to_start": {name: median(start[name]) for name in names},
         "memory_mb": {name: median(u.peak for u in used[name]) / MEGABYTE for name in names},
     }
+
+
+def engines(folder: Path, repeats: int) -> list[str]:
+    """Measure the engines on the news by the clock, with their start and without; lines of a Markdown table.
+
+    The start is what a single article takes.
+    """
+    nothing = folder / "none.jsonl"
+    nothing.write_text('{"title": "No actor"}\n', encoding="utf-8")
+    ways = {
+        "local": [],
+        "local, `--jobs 2`": ["--jobs", "2"],
+        "spark, `--master local[1]`": ["--engine", "spark", "--master", "local[1]"],
+        "spark, `--master local[2]`": ["--engine", "spark", "--master", "local[2]"],
+    }
+    used: dict[str, list[Used]] = {name: [] for name in ways}
+    start: dict[str, list[float]] = {name: [] for name in ways}
+    out = folder / "out.parquet"
+    for _ in range(repeats):
+        for name, options in ways.items():  # in turn: what slows the machine slows all
+            for news in (NEWS, nothing):
+                shutil.rmtree(out, ignore_errors=True)  # Spark's; it writes over nothing
+                out.unlink(missing_ok=True)
+                done = run(*TENSION, "score", str(news), "-o", str(out), "--all", *options)
+                if news is NEWS:
+                    used[name].append(done)
+                else:
+                    start[name].append(done.wall)
+    articles = count_of(used["local"][0], "articles")
+    lines = [
+        f"{articles:,} articles, {sentences_of(used['local'][0]):,} sentences.\n",
+        "| engine | articles/s, start included | start | articles/s after it | times local after it |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    after = {name: median(u.wall for u in used[name]) - median(start[name]) for name in ways}
+    for name in ways:
+        whole = articles / median(u.wall for u in used[name])
+        lines.append(
+            f"| {name} | {whole:,.0f} | {median(start[name]):.1f} s | {articles / after[name]:,.0f} "
+            f"| {after['local'] / after[name]:.2f} |"
+        )
+    fed = fed_by_one(out)
+    most = fed * after["local"] / articles
+    lines.append(
+        f"\nWith `--jobs`, the process that reads and writes has CPU time for {fed:,.0f} articles/s: "
+        f"it can feed {most:.1f} others."
+    )
+    return lines
+
+
+def fed_by_one(out: Path) -> float:
+    """Return for how many articles a second the process that reads and writes has CPU time."""
+    from scoring.batch import Settings, open_output, score_inputs
+
+    shutil.rmtree(out, ignore_errors=True)
+    start = time.process_time()  # of this process alone
+    with open_output(out, "parquet") as writer:
+        settings = Settings(everything=True)
+        summary = score_inputs([str(NEWS)], writer, settings, on_problem=sys.exit, jobs=2)
+    return summary.articles / (time.process_time() - start)
 
 
 def asked(folder: Path | None) -> dict[str, Any]:
@@ -439,6 +505,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure speed, start-up and memory.")
     parser.add_argument("--json", action="store_true", help="all values as JSON")
     parser.add_argument("--tiers", action="store_true", help="only what the accurate tier costs")
+    parser.add_argument("--spark", action="store_true", help="only the engines beside each other")
     parser.add_argument("--into", type=Path, help="with --tiers: model to measure, and its card")
     parser.add_argument(
         "--page",
@@ -463,6 +530,12 @@ def main() -> None:
 
             card.put(arguments.into, cost=cost)
         return
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load}.\n"
+    if arguments.spark:
+        with tempfile.TemporaryDirectory() as folder:
+            print(machine, *engines(Path(folder), arguments.repeats), sep="\n")
+        return
     with tempfile.TemporaryDirectory() as folder:
         figures = start_up(3 * arguments.repeats)
         figures += whole_way(Path(folder), arguments.repeats)
@@ -472,9 +545,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps([asdict(figure) for figure in figures], indent=1))
         return
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    head = f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load}."
-    lines = [head, "", "| what | median | lowest to highest | bar |", "|---|---:|---:|---|"]
+    lines = [machine, "| what | median | lowest to highest | bar |", "|---|---:|---:|---|"]
     table = "\n".join([*lines, *(figure.line() for figure in figures)])
     print(table)
     short = ["| what | |", "|---|---:|", *(f.short_line() for f in figures if f.short)]

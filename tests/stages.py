@@ -102,7 +102,7 @@ def measure(clock: Clock, articles: int | None) -> int:
     sentences = 0
     for group in batch.batches(read):
         frame, summary = batch.score_batch(group, settings)
-        writer.put(batch.arrow_table(frame))
+        writer.put(writer.form(frame))
         sentences += summary.sentences
     writer.close()
     return sentences

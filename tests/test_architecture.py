@@ -20,7 +20,14 @@ import typer.main
 from scoring.artifact import ENCODER_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/corpus.md", "docs/retraining.md", "docs/speed.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/corpus.md",
+    "docs/retraining.md",
+    "docs/speed.md",
+    "docs/spark.md",
+)
 MOST_BYTES = 30_000_000
 MOST_ENCODER_BYTES = 100 * 2**20  # what public hosts of repositories take in one file
 
