@@ -71,8 +71,8 @@ _REMEDIES: Final = (
     ),
     (
         r"without a version",
-        "A process died that was making it, or it is no MLflow store: move the file away, or set MLFLOW_TRACKING_URI to "
-        "another.",
+        "A process died that was making it, or it is no MLflow store: move the file away, or set "
+        "MLFLOW_TRACKING_URI to another.",
     ),
     (
         r"No module named",
