@@ -21,8 +21,8 @@ demo: $(RUN) ## Install what scoring needs, and score the sample feed
 	@echo 'Next: $(BIN)/tension explain "Moscow warned Seoul of asymmetric retaliation if it arms Kyiv."'
 	@echo '      $(BIN)/tension score FEED_FILE_OR_URL        $(BIN)/tension score --help'
 
-test: $(DEV) ## Run the tests, coverage shown
-	$(BIN)/python -m pytest --cov --cov-report=term
+test: $(DEV) ## Run the tests on up to four cores, coverage shown
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term
 
 check: $(DEV) ## Lint, formatting, types
 	$(BIN)/ruff check

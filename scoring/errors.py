@@ -30,6 +30,10 @@ class InputError(TensionError):
         place = where if line is None else f"{where}, line {line}"
         super().__init__(f"{place}: {problem} {remedy}")
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str, int | None]]:
+        """Let it pass from one process to another."""
+        return type(self), (self.where, self.problem, self.remedy, self.line)
+
 
 class OutputError(TensionError):
     """The output could not be written; whatever stood there before is untouched."""

@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         say(str(error))
         return 2
     except typer.TyperException as error:
-        say(f"{error.format_message()} See 'tension-train --help'.")
+        say(f"{error.format_message().rstrip('.')}. See 'tension-train --help'.")
         return error.exit_code
     except TensionError as error:
         say(str(error))

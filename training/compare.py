@@ -23,6 +23,7 @@ from training import seen
 from training.dataset import DataError, digest
 from training.evaluate import (
     INTERVAL,
+    LEAST,
     RESAMPLES,
     SLICES,
     Array,
@@ -51,9 +52,6 @@ PART_FIGURES: Final = (PART, "macro_f1", "any.f1", "triples.f1")
 HEADLINE: Final = "macro_f1"
 """The figure by which a model is called the better one."""
 
-LEAST: Final = 30
-"""Rows under which nothing is said of noise: so few drawn again and again look surer than they are."""
-
 _LEAST_CHANCE: Final = 1e-3  # below it, no less likely: one sure mistake is not to hide the others
 
 Say = Callable[[str], None]
@@ -75,11 +73,14 @@ class Side:
         ``fast`` or ``accurate``.
     model : scoring.artifact.Model
         Loaded.
+    given : str
+        As the user named it.
     """
 
     folder: Path
     tier: str
     model: artifact.Model
+    given: str
 
     @property
     def version(self) -> str:
@@ -161,17 +162,19 @@ class Comparison:
         return self.all[HEADLINE].winner if self.rows >= LEAST else None
 
 
-def load(folder: Path, tier: str, name: str) -> Side:
+def load(given: str | Path, tier: str, name: str, scratch: Path | None = None) -> Side:
     """Load one of the two models.
 
     Parameters
     ----------
-    folder : Path
-        Of a model.
+    given : str or Path
+        Folder of a model; with `scratch` also what `training.tracking.registry.fetch` finds.
     tier : str
         ``fast`` or ``accurate``.
     name : str
         ``A`` or ``B``, for messages.
+    scratch : Path, optional
+        Folder to download into.
 
     Returns
     -------
@@ -183,7 +186,12 @@ def load(folder: Path, tier: str, name: str) -> Side:
         If the model cannot be loaded; says which of the two, and why.
     """
     try:
-        return Side(folder, tier, artifact.load(folder))
+        folder = Path(given)
+        if scratch is not None and not folder.is_dir():
+            from training.tracking import registry  # MLflow, which takes long to load
+
+            folder = registry.fetch(str(given), scratch / name)
+        return Side(folder, tier, artifact.load(folder), str(given))
     except TensionError as error:
         raise SideError(f"{name} does not load: {error}") from error
 
@@ -422,7 +430,7 @@ def as_dict(found: Comparison, *, texts: bool = True) -> dict[str, Any]:
     """
 
     def side(given: Side) -> dict[str, str]:
-        return {"folder": str(given.folder), "version": given.version, "tier": given.tier}
+        return {"model": given.given, "version": given.version, "tier": given.tier}
 
     def told(figures: Mapping[str, Difference]) -> dict[str, Any]:
         return {name: vars(one) | {"winner": one.winner} for name, one in figures.items()}

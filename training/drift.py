@@ -458,17 +458,20 @@ def _lengths(feeds: Feeds) -> Iterator[Figure]:
 
 def _unknown_words(feeds: Feeds, rng: np.random.Generator) -> tuple[Figure, list[tuple[str, int]]]:
     """Count the words that are not in the vocabulary of a random half of the reference."""
-    lenders = set(rng.permutation(feeds[0].articles)[: feeds[0].articles // 2].tolist())
+    names = [_names(feed) for feed in feeds]
+    drawn = rng.permutation(feeds[0].articles)[: feeds[0].articles // 2].tolist()
+    lent = {names[0][article] for article in drawn}
+    lenders = [{at for at, name in enumerate(part) if name in lent} for part in names]
     known: set[str] = set()
     for article, text in _texts(feeds[0]):
-        if article in lenders:
+        if article in lenders[0]:
             known.update(_stems(text))
     size = feeds[0].articles + feeds[1].articles
     unknown, count = np.zeros(size), np.zeros(size)
     new: dict[str, set[int]] = {}
-    for start, feed in zip((0, feeds[0].articles), feeds, strict=True):
+    for start, feed, lending in zip((0, feeds[0].articles), feeds, lenders, strict=True):
         for article, text in _texts(feed):
-            if feed is feeds[0] and article in lenders:
+            if article in lending:
                 continue
             stems = _stems(text)
             strange = [word for word in stems if word not in known]
@@ -481,6 +484,12 @@ def _unknown_words(feeds: Feeds, rng: np.random.Generator) -> tuple[Figure, list
     words = sorted(often.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
     figure = Figure("unknown", "unknown words", "share", unknown[:, None], count)
     return figure, words
+
+
+def _names(feed: Feed) -> list[tuple[str, str]]:
+    """Return id and first text of each article, in the order of their numbers."""
+    first = feed.statements.drop_duplicates("article").sort_values("article")
+    return list(zip(first["article_id"], first["text"], strict=True))
 
 
 def _texts(feed: Feed) -> Iterator[tuple[int, str]]:

@@ -25,6 +25,9 @@ from scoring.levels import CODE, LEVELS, PROBABILITIES
 BINS: Final = 10
 """Equal-width bins of the calibration error."""
 
+LEAST: Final = 30
+"""Rows under which nothing is said of noise: so few drawn again and again look surer than they are."""
+
 RESAMPLES: Final = 1000
 INTERVAL: Final = (0.025, 0.975)
 """Quantiles of the resamples that ``.low`` and ``.high`` give."""

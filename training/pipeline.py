@@ -27,6 +27,7 @@ from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, Heads, Model
 from scoring.clauses import Clause
 from scoring.dyads import Candidate, candidates
 from scoring.encoder import Encoder, Reading
+from scoring.errors import UsageError
 from scoring.features import mask, statement_features
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.tiers import Fast, level_features, role_features
@@ -38,6 +39,15 @@ DESCRIPTION_FILE: Final = "encoder.json"
 
 OWN: Final = "own"
 """Pool of the statements that we wrote (``training/corpus/own.jsonl``): trained on, never measured on."""
+
+BOUNDS: Final[dict[str, tuple[float, float]]] = (
+    dict.fromkeys(("level_c", "role_c", "head_c", "role_head_c"), (1e-6, 1e6))
+    | dict.fromkeys(("level_bits", "role_bits"), (1, 24))
+    | dict.fromkeys(("balance", "soft_balance", "head_balance"), (0, 10))
+    | dict.fromkeys(("unsure_weight", "own_weight", "soft_weight"), (0, 1e3))
+    | dict.fromkeys(("review_share", "dyad_at_least", "doubt_below"), (0, 1))
+)
+"""Least and most of each of `Params`: beyond them it means nothing, or does not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,11 @@ class Params:
         Probability of its most probable level below which the fast tier asks the encoder.
     head_c, role_head_c, head_balance : float
         Inverse regularisation of the accurate tier's two heads, and the exponent of the first one's class weights.
+
+    Raises
+    ------
+    scoring.errors.UsageError
+        If one is outside of `BOUNDS`.
     """
 
     level_c: float = 20.0
@@ -84,6 +99,12 @@ class Params:
     head_c: float = 0.03
     role_head_c: float = 1.0
     head_balance: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in self.asdict().items():
+            low, high = BOUNDS[name]
+            if not low <= value <= high:  # nor NaN
+                raise UsageError(f"expected {name} from {low:g} to {high:g}, found {value:g}.")
 
     def asdict(self) -> dict[str, float]:
         """Return the parameters by name."""
@@ -293,6 +314,13 @@ def _fit_roles(statements: pd.DataFrame, params: Params) -> Pipeline:
         found = candidates(text, find_mentions(text)) if dyads else []
         features += [candidate.features for candidate in found]
         is_dyad += _are_dyads(found, dyads)
+    if len(set(is_dyad)) < 2:
+        raise DataError(
+            "training data",
+            "expected statements that name the sides of their dyads, beside other actors, found "
+            f"{sum(is_dyad):,} such pairs of {len(is_dyad):,}.",
+            "Are the dyads those of these statements? Label more of them.",
+        )
     return role_pipeline(params).fit(features, is_dyad)
 
 

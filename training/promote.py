@@ -416,7 +416,8 @@ def _check_rows(rows: pd.DataFrame, rules: Gates, data: Sequence[Path]) -> None:
     if min(counts.values()) < rules.least_of_a_level:
         raise DataError(
             where,
-            f"expected at least {rules.least_of_a_level} statements of every level, found {counts}.",
+            f"expected at least {rules.least_of_a_level} statements of every level, found "
+            f"{', '.join(f'{n:,} {level}' for level, n in counts.items())}.",
             "Add statements of the rare levels; [rows] in the gates sets the number.",
         )
 

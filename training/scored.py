@@ -73,8 +73,15 @@ def _rows(stream: io.BufferedReader, name: str, suffix: str, columns: list[str])
             row = json.loads(line)
             rows.append([row[column] for column in columns])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise _no_table(name, repr(error)[:200], number) from error
+            raise _no_table(name, _why(error), number) from error
     return pd.DataFrame(rows, columns=columns, dtype=object)
+
+
+def _why(error: Exception) -> str:
+    """Say what is wrong with a line of JSONL."""
+    if isinstance(error, KeyError):
+        return f"no column {error.args[0]}"
+    return "what is no JSON object in UTF-8"
 
 
 def _no_table(name: str, found: str, line: int | None = None) -> InputError:
@@ -88,20 +95,23 @@ def _checked(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     for column in out.columns.intersection(_TEXTS):
         out[column] = [None if value is None else _undefused(str(value)) for value in out[column]]
     given = out["level"].notna()
-    right = out["level"].isin([*LEVELS, None])
+    wrong = {"level": ~out["level"].isin([*LEVELS, None])}
     for column in out.columns.intersection(_NUMBERS):
         out[column] = pd.to_numeric(out[column], errors="coerce").astype(float)
         if column != "sentence":
-            right &= ~given | out[column].between(0, 1)
+            wrong[column] = given & ~out[column].between(0, 1)
     if "review" in out:
         review = out["review"].map(lambda value: _BOOL.get(value))
-        right &= review.notna()
+        wrong["review"] = review.isna()
     for column in out.columns.intersection(_NEEDED):
-        right &= out[column].notna()
-    if not right.all():
-        at = int((~right).to_numpy().argmax())
-        shown = {key: value for key, value in rows.iloc[at].items() if key != "text"}
-        raise _no_table(name, f"a row that is none: {shown!r:.200}", at + 1)
+        wrong[column] = wrong.get(column, False) | out[column].isna()
+    bad = pd.DataFrame(wrong)
+    if bad.any(axis=None):
+        at = int(bad.any(axis=1).to_numpy().argmax())
+        column = str(bad.columns[int(bad.iloc[at].to_numpy().argmax())])
+        shown = rows.iloc[at][column]
+        found = f"no {column}" if pd.isna(shown) else f"{column} {shown!r:.80}"
+        raise _no_table(name, found, at + 1)
     return out.assign(review=review.astype(bool)) if "review" in out else out
 
 

@@ -38,6 +38,7 @@ from training.dataset import (
     unhydrated,
 )
 from training.evaluate import (
+    LEAST,
     Metrics,
     Predictions,
     collect,
@@ -142,6 +143,8 @@ def run(
         train, near = apart(train, held)
         if near:
             say(f"left out {len(near):,} training statements that come near a held-out one")
+    if held is not None and len(held) < LEAST:
+        say(f"{len(held):,} statements to evaluate on are few: their figures tell next to nothing")
     check_enough(train)
     taught = None if soft is None else soft_rows(soft, held, train["id"])
     if encoder is not None:
@@ -164,6 +167,8 @@ def run(
         real = real_rows(train)
         measured = train[real].reset_index(drop=True)
         metrics: dict[str, Any] = {"cv": evaluate(measured, out_of_fold.take(real), seed)}
+        if doubt := in_doubt(metrics["cv"]):
+            say(doubt)
         say("fitting on all of them")
         model = fit_alone(train, params, seed, taught, encoder, jobs=-1)
         model = replace(model, manifest=model.manifest | manifest)
@@ -354,13 +359,31 @@ def _baselines(train: pd.DataFrame, held: pd.DataFrame | None, seed: int) -> dic
     return {name: evaluate(held, found, seed, slices=False) for name, found in methods.items()}
 
 
+def in_doubt(metrics: Metrics) -> str | None:
+    """Say so if the levels of the training statements cannot be told any better than by chance.
+
+    Parameters
+    ----------
+    metrics : dict of str to float
+        Of the cross-validation.
+    """
+    low = metrics.get("kappa.low", 1.0)
+    if low > 0:
+        return None
+    return (
+        f"nothing was learned that is better than chance: cross-validated kappa {metrics['kappa']:.3f} "
+        f"({low:.3f} to {metrics['kappa.high']:.3f}). Are the labels those of these statements, and enough?"
+    )
+
+
 def check_enough(train: pd.DataFrame) -> None:
     """Refuse data in which a level is too rare to be in every fold."""
     counts = {level: int((train["level"] == level).sum()) for level in LEVELS}
     if min(counts.values()) < FOLDS:
         raise DataError(
             "training data",
-            f"expected at least {FOLDS} statements of every level, found {counts}.",
+            f"expected at least {FOLDS} statements of every level, found "
+            f"{', '.join(f'{n:,} {level}' for level, n in counts.items())}.",
             "Label more statements of the rare levels.",
         )
 

@@ -661,9 +661,9 @@ def _open_study(path: Path, name: str, objective: Objective) -> Iterator[optuna.
         )
         storage.remove_session()
     except (SQLAlchemyError, optuna.exceptions.OptunaError) as error:
-        found = str(error.__cause__ or error).strip().splitlines()[0][:300]
+        found = str(error.__cause__ or error).strip().splitlines()[0][:300].rstrip(".")
         raise StudyError(
-            f"{path}: expected a file of Optuna's studies that can be written, found: {found} "
+            f"{path}: expected a file of Optuna's studies that can be written, found: {found}. "
             "Name another by --study."
         ) from error
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import pickle
 import sys
 import tracemalloc
 from collections.abc import Sequence
@@ -166,7 +167,7 @@ def test_gzip_in_two_members() -> None:
     assert opened(gzip.compress(b"one ") + gzip.compress(b"two")) == b"one two"
 
 
-@pytest.mark.parametrize("data", [b"", gzip.compress(b"")])
+@pytest.mark.parametrize("data", [b"", gzip.compress(b"", mtime=0)])
 def test_empty(data: bytes) -> None:
     with pytest.raises(InputError, match="found an empty input"):
         opened(data)
@@ -241,3 +242,9 @@ def test_a_file_without_rights(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(PermissionError):
         open_source(found(path)[0][0])
+
+
+def test_an_error_of_an_input_passes_from_one_process_to_another():
+    error = pickle.loads(pickle.dumps(InputError("a.jsonl", "expected x.", "Mend it.", 3)))  # noqa: S301 - ours
+    assert str(error) == "a.jsonl, line 3: expected x. Mend it."
+    assert (error.where, error.line) == ("a.jsonl", 3)

@@ -206,8 +206,8 @@ def test_two_models_are_compared_on_the_same_rows(good, other, rows):
 
 def test_the_same_model_from_elsewhere_is_the_same(good, other):
     loaded = artifact.load(good)
-    a = Side(Path("a"), "fast", loaded)
-    assert load(good, "fast", "A").is_same(Side(Path("copy"), "fast", loaded))
+    a = Side(Path("a"), "fast", loaded, "a")
+    assert load(good, "fast", "A").is_same(Side(Path("copy"), "fast", loaded, "copy"))
     assert not load(good, "fast", "A").is_same(load(other, "fast", "B"))
     assert not load(good, "fast", "A").is_same(replace(a, model=loaded, tier="accurate"))
 
@@ -231,7 +231,7 @@ def test_the_command_says_it_all_in_80_columns(store, good, other, rows, capsys,
     assert cli.run([*command, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["winner"] == "a"
-    assert told["b"] == {"folder": str(other), "version": "poor", "tier": "fast"}
+    assert told["b"] == {"model": str(other), "version": "poor", "tier": "fast"}
     assert len(told["statements"]) > 2
     assert all(one["text"] for one in told["statements"])
     with closing(sqlite3.connect(store / "mlflow.db")) as database:
@@ -271,8 +271,16 @@ def test_bad_input_is_named(store, good, other, rows, capsys, tmp_path):
     one = tmp_path / "one.jsonl"
     one.write_text(json.dumps(line))
     for arguments, code, found in (
-        ([model, "nowhere", "--data", str(rows)], 1, "B does not load: nowhere"),
-        (["nowhere", model, "--data", str(rows)], 1, "A does not load: nowhere"),
+        (
+            [model, "nowhere", "--data", str(rows)],
+            1,
+            "B does not load: expected the folder of a model, the id",
+        ),
+        (
+            ["nowhere", model, "--data", str(rows)],
+            1,
+            "A does not load: expected the folder of a model, the id",
+        ),
         ([model, str(other), "--data", str(empty)], 1, "expected one labelled statement a line"),
         ([model, str(other), "--data", str(wrong)], 1, "wrong.jsonl, line 1"),
         ([model, model, "--data", str(rows), "--tier-b", "accurate"], 1, "found none in small"),
@@ -288,7 +296,21 @@ def test_bad_input_is_named(store, good, other, rows, capsys, tmp_path):
         == "A and B are the same: small, fast tier. There is nothing to compare.\n"
     )
     assert cli.run(["compare", model, str(other), "--data", str(one)]) == 0
-    assert "1 rows are too few to tell the two apart" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 rows are too few to tell the two apart" in out
+    assert "*" not in out.split("Gain:")[0]
+
+
+def test_a_run_and_a_version_of_the_registry_are_compared_too(trained, other, monkeypatch, capsys):
+    folder, outcome = trained
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+    command = ["compare", "--data", str(folder / "dev.jsonl"), "--json"]
+    run = outcome.model.manifest["mlflow_run"]
+    assert cli.run([*command, str(outcome.folder), str(outcome.served)]) == 0
+    assert json.loads(capsys.readouterr().out) == {"same": True}
+    assert cli.run([*command, run, str(other)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["a"] == {"model": run, "version": "small", "tier": "fast"}
 
 
 def test_a_model_that_was_changed_is_named(good, tmp_path):

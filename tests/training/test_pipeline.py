@@ -12,11 +12,12 @@ from sklearn.metrics import log_loss
 from scoring.actors import find_mentions
 from scoring.clauses import Clause
 from scoring.dyads import candidates, find_dyads
+from scoring.errors import UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.scorer import Scorer
 from scoring.tiers import Fast
 from training import pipeline
-from training.pipeline import Params, fit, level_pipeline, mask_all, real_rows
+from training.pipeline import BOUNDS, Params, fit, level_pipeline, mask_all, real_rows
 
 SMALL = Params(level_bits=12, role_bits=12)
 NEW = [
@@ -144,6 +145,25 @@ def test_review_share_is_the_share_below_the_threshold(statements):
         for share in (0.1, 0.5)
     )
     assert 0.25 < low < high < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("level_c", 0),
+        ("role_bits", 99),
+        ("balance", float("nan")),
+        ("own_weight", -1),
+        ("review_share", 2),
+    ],
+)
+def test_a_parameter_that_means_nothing_is_refused(name, value):
+    with pytest.raises(UsageError, match=f"expected {name} from"):
+        Params(**{name: value})
+
+
+def test_every_parameter_has_its_bounds():
+    assert set(BOUNDS) == set(Params().asdict())
 
 
 def test_parameters_are_in_the_manifest(model):

@@ -264,7 +264,7 @@ def rewrite(path, keep):
         (lambda lines: lines[:3], "expected at least 10 statements to compare on, found 3"),
         (
             lambda lines: [line | {"level": "none", "dyads": []} for line in lines],
-            "expected at least 2 statements of every level, found {'none': 15, 'protest': 0",
+            "expected at least 2 statements of every level, found 15 none, 0 protest",
         ),
         (
             lambda lines: [line | {"level": "angry"} for line in lines],

@@ -167,6 +167,9 @@ def test_without_a_store_none_is_made_by_looking(store, monkeypatch, small):
         with pytest.raises(TrackingError, match=r"other\.db: expected an MLflow store, found none"):
             look()
     assert not (store / "other.db").exists()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/nowhere/mlflow.db")
+    with pytest.raises(TrackingError, match="unable to open database file"):
+        registry.aliased("champion")
 
 
 def test_a_locked_store_is_named(store, small, monkeypatch):

@@ -283,6 +283,19 @@ def test_a_sheet_goes_out_and_comes_back(tmp_path, ending, capsys):
         frame = pd.read_csv(sheet, dtype=str).astype(object)
     else:
         frame = pd.read_json(sheet, lines=True, dtype=False).astype(object)
+    blank = [
+        "review",
+        "import",
+        str(sheet),
+        "--queue",
+        str(queue),
+        "--coder",
+        "x",
+        "-o",
+        f"{out}.x",
+    ]
+    assert cli.run(blank) == 0
+    assert "no row has a level yet" in capsys.readouterr().err
     frame.loc[0, "level"] = "0"
     frame.loc[1, ["level", "dyads", "unsure"]] = ["w", "NOR>CHE", "yes"]
     frame = frame.iloc[::-1].assign(id="1.2E+11")  # sorted, and its ids spoiled by a spreadsheet

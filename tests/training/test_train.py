@@ -12,10 +12,10 @@ from scoring.artifact import load
 from scoring.errors import OutputError, UsageError
 from scoring.levels import PROBABILITIES
 from scoring.scorer import Scorer
-from training import train
+from training import cli, train
 from training.dataset import DataError, digest, groups, read
 from training.pipeline import Params
-from training.train import soft_rows
+from training.train import in_doubt, soft_rows
 
 SMALL = Params(level_bits=12, role_bits=12)
 
@@ -191,8 +191,46 @@ def test_what_cannot_be_trained_is_refused_before_any_run(store, trained, monkey
     lines = data[0].read_text(encoding="utf-8").splitlines(keepends=True)
     few = store / "few.jsonl"
     few.write_text("".join(line for line in lines if '"level": "threat"' not in line))
-    with pytest.raises(DataError, match="expected at least 5 statements of every level"):
+    with pytest.raises(
+        DataError, match=r"5 statements of every level, found \d+ none, .* 0 threat\."
+    ):
         train.run([few])
+
+
+def written(folder, rows):
+    (folder / "mixed.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "mixed.jsonl"
+
+
+def test_labels_that_are_not_those_of_the_statements_are_doubted(store, trained):
+    """Each is well formed: only what was learned tells. A few are left right, or no dyad would be."""
+    folder, outcome = trained
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    others = [
+        rows[k].copy() for k in np.random.default_rng(0).permutation(np.arange(16, len(rows)))
+    ]
+    for row, other in zip(rows[16:], others, strict=True):
+        row.update({key: other[key] for key in ("level", "dyads")})
+    said = []
+    train.run([written(store, rows)], params=SMALL, out=None, say=said.append)
+    [doubt] = [line for line in said if "better than chance" in line]
+    assert "Are the labels those of these statements" in doubt
+    assert in_doubt(outcome.metrics["dev"] | {"kappa.low": 0.1}) is None
+
+
+def test_dyads_that_are_not_those_of_the_statements_are_refused(store, trained, capsys):
+    """From whichever process finds it first."""
+    rows = [json.loads(line) for line in (trained[0] / "train.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["dyads"] = [["NRU", "KIR", level] for *_, level in row["dyads"][:1]]
+        row["level"] = row["dyads"][0][2] if row["dyads"] else "none"
+    data = written(store, rows)
+    assert cli.run(["run", "--data", str(data), "--version", "x", "--param", "level_bits=8"]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "expected statements that name the sides of their dyads" in told
+    assert list((store / "models").iterdir()) == []
+    [run] = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert run.info.status == "FAILED"
 
 
 def test_a_folder_that_cannot_be_made_is_refused_at_once(store, trained):

@@ -19,6 +19,7 @@ def test_run_trains_saves_and_prints(store, trained, capsys):
     assert "macro_f1" in out
     assert "cv: 48 statements" in out
     assert "dev: 15 statements" in out
+    assert "15 statements to evaluate on are few" in err
     assert "MLflow run" in err
     assert "MLflow model models:/m-" in err
     saved = {path.name for path in (store / "versions" / "v1").iterdir()}
@@ -137,9 +138,15 @@ def test_card_is_written_again(trained, capsys):
     ("arguments", "code", "found"),
     [
         (["run"], 2, "Missing option '--data'"),
-        (["run", "--data", "x", "--seed", "-1"], 2, "--seed"),
+        (["run", "--data", "x", "--seed", "-1"], 2, "greater than or equal to 0. See"),
         (["run", "--data", "x", "--param", "depth=3"], 2, "found 'depth=3'"),
         (["run", "--data", "x", "--param", "level_bits=x"], 2, "level_bits to be int, found 'x'"),
+        (
+            ["run", "--data", "x", "--param", "level_c=-1"],
+            2,
+            "level_c from 1e-06 to 1e+06, found -1.",
+        ),
+        (["tune", "--data", "x", "--param", "balance=nan"], 2, "balance from 0 to 10, found nan."),
         (["train"], 2, "No such command"),
         (["hydrate"], 2, "Missing option '--from'"),
         (["evaluate"], 2, "Missing argument"),

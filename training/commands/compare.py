@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -31,10 +32,11 @@ def add(app: typer.Typer) -> None:
 
 
 def compare_(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Folder of a model.")],
-    b: Annotated[
-        Path, typer.Argument(metavar="B", help="Folder of another, or the same for its other tier.")
+    a: Annotated[
+        str,
+        typer.Argument(metavar="A", help="Folder of a model, MLflow run, or models:/NAME@ALIAS."),
     ],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another, or the same for its other tier.")],
     data: Data,
     tier: Annotated[Tier, typer.Option(help="Tier of A, and of B.")] = "fast",
     tier_b: Annotated[Tier | None, typer.Option(help="Tier of B, if another.")] = None,
@@ -50,14 +52,14 @@ def compare_(
     from training.dataset import read
 
     statements = read(data)
-    sides = compare.load(a, tier, "A"), compare.load(b, tier_b or tier, "B")
-    if sides[0].is_same(sides[1]):
-        told = (
-            f"A and B are the same: {sides[0].version}, {tier} tier. There is nothing to compare."
-        )
-        typer.echo(json.dumps({"same": True}) if as_json else told)
-        return
-    found = compare.compare(*sides, statements, seed=seed, say=say)
+    with tempfile.TemporaryDirectory() as scratch:
+        one = compare.load(a, tier, "A", Path(scratch))
+        other = compare.load(b, tier_b or tier, "B", Path(scratch))
+        if one.is_same(other):
+            told = f"A and B are the same: {one.version}, {tier} tier. There is nothing to compare."
+            typer.echo(json.dumps({"same": True}) if as_json else told)
+            return
+        found = compare.compare(one, other, statements, seed=seed, say=say)
     if as_json:
         content = json.dumps(compare.as_dict(found), indent=1, allow_nan=False, ensure_ascii=False)
         typer.echo(content)
@@ -69,7 +71,8 @@ def compare_(
 
 def verdict(found: Comparison) -> str:
     """Say in a line or two which is better."""
-    from training.compare import HEADLINE, LEAST
+    from training.compare import HEADLINE
+    from training.evaluate import LEAST
 
     one = found.all[HEADLINE]
     if found.rows < LEAST:
@@ -95,7 +98,8 @@ def _show(found: Comparison, most: int) -> None:
     console.print()
     console.print(verdict(found))
     console.print()
-    _table(console, "all rows", ((name, None, one) for name, one in found.all.items()))
+    everything = ((name, found.rows, one) for name, one in found.all.items())
+    _table(console, "all rows", everything, counted=False)
     for by, parts in found.parts.items():
         shown = [(name, n, figures[PART]) for name, (n, figures) in parts.items()]
         _table(console, f"right, by {'gold level' if by == 'level' else by}", shown)
@@ -104,21 +108,22 @@ def _show(found: Comparison, most: int) -> None:
 
 
 def _label(side: Side) -> str:
-    return f"{side.folder}, {side.tier} tier ({side.version})"
+    return f"{side.given}, {side.tier} tier ({side.version})"
 
 
 def _table(
-    console: Console, title: str, lines: Iterable[tuple[str, int | None, Difference]]
+    console: Console,
+    title: str,
+    lines: Iterable[tuple[str, int, Difference]],
+    counted: bool = True,
 ) -> None:
     """Print differences; the columns are of fixed width and fit into 80 columns."""
     from rich.table import Table
 
-    from training.compare import LEAST
+    from training.evaluate import LEAST
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     widths = {title: _NAME, "rows": 5, "A": 5, "B": 5, "gain": 6, "interval": 14, "B ahead": 7}
-    lines = list(lines)
-    counted = any(n is not None for _, n, _ in lines)
     for name, width in widths.items():
         if name != "rows" or counted:
             first = name == title
@@ -133,8 +138,8 @@ def _table(
     for name, n, one in lines:
         label = f"{name} (lower better)" if name in _LESS else name
         cells = [f"{one.a:.3f}", f"{one.b:.3f}", f"{one.gain:+.3f}"]
-        mark = "*" if one.winner and (n is None or n >= LEAST) else " "
-        count = [f"{n:,}"] if n is not None else []
+        mark = "*" if one.winner and n >= LEAST else " "
+        count = [f"{n:,}"] if counted else []
         interval = f"{one.low:+.3f} {one.high:+.3f}{mark}"
         table.add_row(label, *count, *cells, interval, f"{one.better:.0%}")
     console.print(table)

@@ -198,6 +198,8 @@ def import_(
             else "nothing was taken."
         )
         raise typer.Exit(1)
+    if not rows:
+        say(f"{sheet}: no row has a level yet: fill the column level.")
     new = [row for row in rows if row["id"] not in before]
     write_rows(out, [*before.values(), *new])
     say(f"{len(new):,} codes taken, {len(rows) - len(new):,} were there")

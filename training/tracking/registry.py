@@ -346,7 +346,7 @@ def _version(found: ModelVersion, aliases: Mapping[str, str]) -> Version:
 
 def _no_store() -> bool:
     file = sqlite_file(store_uri())
-    return file is not None and not file.is_file()
+    return file is not None and file.parent.is_dir() and not file.exists()
 
 
 @contextmanager

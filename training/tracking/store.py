@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import socket
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,7 +26,8 @@ os.environ.setdefault(
 
 import mlflow
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.utils import _get_latest_schema_revision
+from mlflow.store.db.utils import _get_latest_schema_revision, _initialize_tables
+from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 STORE: Final = "sqlite:///mlflow.db"
@@ -36,10 +39,12 @@ EXPERIMENT: Final = "tension-escalation"
 SQLITE_PATIENCE: float = 5.0
 """Seconds to wait for a store that another process has locked."""
 
-FAILURES: Final = (MlflowException, SQLAlchemyError, sqlite3.Error)
-"""What MLflow and its database raise; files and servers of artefacts raise `OSError` besides."""
+FAILURES: Final = (MlflowException, SQLAlchemyError, sqlite3.Error, ModuleNotFoundError)
+"""What MLflow and its database raise, drivers that lack included; files and servers of artefacts raise `OSError`."""
 
 _SQLITE: Final = "sqlite:///"
+_ROOTS: Final = (sqlite3.Error, ConnectionError, TimeoutError, socket.gaierror)
+_LONGEST: Final = 300  # characters of a complaint that are told
 _PASSWORD: Final = re.compile(r"//[^/@\s]*@")
 
 # A line per table of a new store, tracebacks of what our error says, a line per model.
@@ -63,6 +68,15 @@ _REMEDIES: Final = (
         r"out-of-date database schema|Can't locate revision",
         "It was made by another MLflow. Back it up, then: mlflow db upgrade {uri} (if it is newer than this MLflow, "
         "use the MLflow that made it), or set MLFLOW_TRACKING_URI to another store.",
+    ),
+    (
+        r"without a version",
+        "A process died that was making it, or it is no MLflow store: move the file away, or set "
+        "MLFLOW_TRACKING_URI to another.",
+    ),
+    (
+        r"No module named",
+        "Install the driver that this kind of database needs, or set MLFLOW_TRACKING_URI to another store.",
     ),
     (
         r"readonly|Read-only|Permission denied",
@@ -109,6 +123,8 @@ def open_store() -> str:
         logging.getLogger(chatty).setLevel(least)
     with store_errors():
         if file := sqlite_file(uri):
+            if file.parent.is_dir() and not file.exists():
+                _make_sqlite(file)
             _check_sqlite(file)
         mlflow.set_tracking_uri(uri)
         mlflow.MlflowClient().search_experiments(max_results=1)  # opens it, and checks its schema
@@ -159,12 +175,36 @@ def experiment_id(uri: str) -> str:
 
 
 def _complaint(error: BaseException) -> str:
-    """Take the first line of an error, or what SQLite said, which MLflow buries under much SQL."""
-    below: BaseException | None = error
-    while below is not None and not isinstance(below, sqlite3.Error):
-        below = below.__cause__
-    lines = str(below or error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300].rstrip(".") + "."
+    """Take the first line of an error, or of what the database or the network said, which MLflow buries under much."""
+    below = [one for one in _chain(error) if isinstance(one, _ROOTS)]
+    lines = str(below[-1] if below else error).strip().splitlines() or [type(error).__name__]
+    told = lines[0].rstrip(".")
+    return f"{told[:_LONGEST]}..." if len(told) > _LONGEST else f"{told}."
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _make_sqlite(file: Path) -> None:
+    """Make a store beside its place and move it there whole.
+
+    MLflow makes the tables of a new one in place, for seconds. What is killed then is a store that it can neither use
+    nor upgrade.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+        made = Path(folder) / file.name
+        engine = create_engine(f"{_SQLITE}{made}")
+        _initialize_tables(engine)  # type: ignore[no-untyped-call]
+        engine.dispose()
+        try:
+            file.hardlink_to(made)  # never over the store that another process has made meanwhile
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links
+            made.rename(file)
 
 
 def _check_sqlite(file: Path) -> None:
@@ -175,6 +215,8 @@ def _check_sqlite(file: Path) -> None:
         versions = "alembic_version" in tables and store.execute("SELECT * FROM alembic_version")
         found = [version for (version,) in versions or ()]
         store.rollback()
+    if tables and not found:
+        raise MlflowException("tables without a version of their schema.")
     wanted = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
     if found not in ([], [wanted]):
         raise MlflowException(
