@@ -197,11 +197,11 @@ def tiers(folder: Path, repeats: int, model: Path | None) -> dict[str, Any]:
 
 
 def engines(folder: Path, repeats: int) -> list[str]:
-    """Measure the engines on the news by the clock, with their start and without; lines of a Markdown table.
+    """Measure the engines on the news ten times over, with their start and without; lines of a Markdown table.
 
     The start is what a single article takes.
     """
-    nothing = folder / "none.jsonl"
+    archive, nothing = copies(folder), folder / "none.jsonl"
     nothing.write_text('{"title": "No actor"}\n', encoding="utf-8")
     ways = {
         "local": [],
@@ -214,11 +214,11 @@ def engines(folder: Path, repeats: int) -> list[str]:
     out = folder / "out.parquet"
     for _ in range(repeats):
         for name, options in ways.items():  # in turn: what slows the machine slows all
-            for news in (NEWS, nothing):
+            for news in (archive, nothing):
                 shutil.rmtree(out, ignore_errors=True)  # Spark's; it writes over nothing
                 out.unlink(missing_ok=True)
                 done = run(*TENSION, "score", str(news), "-o", str(out), "--all", *options)
-                if news is NEWS:
+                if news is archive:
                     used[name].append(done)
                 else:
                     start[name].append(done.wall)
@@ -235,7 +235,7 @@ def engines(folder: Path, repeats: int) -> list[str]:
             f"| {name} | {whole:,.0f} | {median(start[name]):.1f} s | {articles / after[name]:,.0f} "
             f"| {after['local'] / after[name]:.2f} |"
         )
-    fed = fed_by_one(out)
+    fed = fed_by_one(archive, out)
     most = fed * after["local"] / articles
     lines.append(
         f"\nWith `--jobs`, the process that reads and writes has CPU time for {fed:,.0f} articles/s: "
@@ -244,7 +244,7 @@ def engines(folder: Path, repeats: int) -> list[str]:
     return lines
 
 
-def fed_by_one(out: Path) -> float:
+def fed_by_one(archive: Path, out: Path) -> float:
     """Return for how many articles a second the process that reads and writes has CPU time."""
     from scoring.batch import Settings, open_output, score_inputs
 
@@ -252,7 +252,7 @@ def fed_by_one(out: Path) -> float:
     start = time.process_time()  # of this process alone
     with open_output(out, "parquet") as writer:
         settings = Settings(everything=True)
-        summary = score_inputs([str(NEWS)], writer, settings, on_problem=sys.exit, jobs=2)
+        summary = score_inputs([str(archive)], writer, settings, on_problem=sys.exit, jobs=2)
     return summary.articles / (time.process_time() - start)
 
 
@@ -534,7 +534,10 @@ def main() -> None:
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, load average {load}.\n"
     if arguments.spark:
         with tempfile.TemporaryDirectory() as folder:
-            print(machine, *engines(Path(folder), arguments.repeats), sep="\n")
+            table = "\n".join([machine, *engines(Path(folder), arguments.repeats)])
+        print(table)
+        for page in arguments.page or ():
+            put(page, table, "engines")
         return
     with tempfile.TemporaryDirectory() as folder:
         figures = start_up(3 * arguments.repeats)
