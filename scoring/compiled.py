@@ -16,7 +16,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.feature_extraction import FeatureHasher
 from sklearn.pipeline import Pipeline
 from sklearn.utils.extmath import softmax
 
@@ -195,7 +194,6 @@ class _Groups:
         self.parts = np.array([self.part[p] for parts, _ in phrases for p in parts])
         self.side = np.array([name in f._SIDE_GROUPS for name in self.names])
         self.quiet = np.array([name == "ACTOR" or name in f._PUNCTUATION for name in self.names])
-        self._hasher = FeatureHasher(columns, input_type="string", alternate_sign=False)
         self.columns = self._columns()
         counted = (("actors", 5), ("different", 5), ("words", 7))
         self.counts = np.zeros((3, 8), np.int32)
@@ -232,7 +230,9 @@ class _Groups:
         return out
 
     def _hashed(self, names: list[str]) -> NDArray[np.int32]:
-        return np.asarray(self._hasher.transform([[name] for name in names]).indices, np.int32)
+        out = np.empty(len(names), np.int32)
+        k.columns(*_bytes(names), self.mask, out)
+        return out
 
 
 class _Words:

@@ -109,6 +109,15 @@ def bucket(h: int, k: int, size: int, mask: int) -> int:
 
 
 @_jit
+def columns(text: Any, offsets: Any, mask: int, out: Any) -> None:
+    """Give the columns of features by their names, one behind the other in `text`."""
+    for i in range(len(out)):
+        start, end = offsets[i], offsets[i + 1]
+        h, k, _ = begin(0, 0, 0, text, start, end)
+        out[i] = bucket(h, k, end - start, mask)
+
+
+@_jit
 def _keep(text: Any, start: int, end: int, pieces: Any, used: int) -> int:
     """Pack bytes into a piece, four a number; give how many numbers are used by now."""
     for i in range(start, end):
