@@ -227,18 +227,20 @@ def load(folder: Path) -> Model:
         Each says what was expected, what was found and what to do.
     """
     import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
 
     manifest = read_manifest(folder)
     content = _checked_content(folder / MODEL_FILE, manifest)
     _check_versions(folder, manifest)
     try:
-        unknown = set(skops.io.get_untrusted_types(data=content))
-        if foreign := sorted(unknown - TRUSTED):
+        try:
+            pipelines = skops.io.loads(content, trusted=sorted(TRUSTED))  # audits before it loads
+        except UntrustedTypesFoundException as error:
+            foreign = sorted(set(skops.io.get_untrusted_types(data=content)) - TRUSTED)
             raise ArtifactUntrusted(
                 f"{folder}: the model holds types that are not trusted: {', '.join(foreign)}. "
                 "It was not loaded. Use a model that this package's training wrote."
-            )
-        pipelines = skops.io.loads(content, trusted=sorted(unknown))
+            ) from error
         return Model(
             pipelines["level"], pipelines["roles"], manifest, _heads(folder, manifest, pipelines)
         )
