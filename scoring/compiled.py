@@ -40,13 +40,19 @@ _LOWER: Final = np.frombuffer(bytes(range(256)).lower(), np.uint8)
 _LOGS: Final = np.log(np.arange(1 << 12, dtype=float).clip(1)) + 1.0
 
 
+def fits(pipeline: Pipeline) -> bool:
+    """Tell whether a level classifier is of the size that the kernel works on; nearly all are."""
+    levels, columns = pipeline["classifier"].coef_.shape
+    return levels == len(LEVELS) and columns <= _LARGEST and columns & (columns - 1) == 0
+
+
 class Compiled:
     """A level classifier whose weights have been laid out for `scoring.kernel`.
 
     Parameters
     ----------
     pipeline : sklearn.pipeline.Pipeline
-        The level classifier of a model (`scoring.artifact.Model`).
+        The level classifier of a model (`scoring.artifact.Model`), of which `fits` is true.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:

@@ -18,10 +18,10 @@ class Lazy(Generic[T]):
     Parameters
     ----------
     make : callable
-        Makes it; called once there has been enough to do, and never without numba.
+        Makes it, or None where it cannot; called once there has been enough to do, and never without numba.
     """
 
-    def __init__(self, make: Callable[[], T]) -> None:
+    def __init__(self, make: Callable[[], T | None]) -> None:
         self._make = make
         self._made: T | None = None
         self._left = COMPILE_AFTER

@@ -94,10 +94,10 @@ class Fast:
         frame = pd.DataFrame({"text": pd.Series(masked, dtype=object)})
         return np.asarray(self._model.level.predict_proba(frame))
 
-    def _compile(self) -> Compiled:
-        from scoring.compiled import Compiled
+    def _compile(self) -> Compiled | None:
+        from scoring.compiled import Compiled, fits
 
-        return Compiled(self._model.level)
+        return Compiled(self._model.level) if fits(self._model.level) else None
 
     def roles(
         self, sentences: Sequence[Clause], candidates: Sequence[Sequence[Candidate]]

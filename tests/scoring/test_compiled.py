@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from scoring.feeds import read_articles
 from scoring.lazy import Lazy
 from scoring.scorer import Scorer
 from scoring.sentences import split_sentences
+from scoring.tiers import Fast
 
 numba = pytest.importorskip("numba", reason="the extra 'speed' is not installed")
 compiled = pytest.importorskip("scoring.compiled")
@@ -166,6 +168,16 @@ def test_it_is_made_once_there_is_enough_to_do(monkeypatch):
     without = Lazy(lambda: made.append(2))
     assert without(10**9) is without(1) is None
     assert made == [1]
+
+
+@pytest.mark.parametrize("shape", [(4, 1 << 22), (4, 1000), (3, 1 << 10)])
+def test_a_classifier_of_another_size_is_left_to_scikit_learn(model, monkeypatch, shape):
+    monkeypatch.setattr(scoring.lazy, "COMPILE_AFTER", 0)
+    other = copy.deepcopy(model.level)
+    assert compiled.fits(other)
+    other["classifier"].coef_ = np.broadcast_to(0.0, shape)
+    assert not compiled.fits(other)
+    assert Fast(Model(other, model.roles, model.manifest))._compiled(1) is None
 
 
 @pytest.mark.slow
