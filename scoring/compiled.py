@@ -43,7 +43,7 @@ _LOGS: Final = np.log(np.arange(1 << 12, dtype=float).clip(1)) + 1.0
 def fits(pipeline: Pipeline) -> bool:
     """Tell whether a level classifier is of the size that the kernel works on; nearly all are."""
     levels, columns = pipeline["classifier"].coef_.shape
-    return levels == len(LEVELS) and columns <= _LARGEST and columns & (columns - 1) == 0
+    return bool(levels == len(LEVELS) and columns <= _LARGEST and columns & (columns - 1) == 0)
 
 
 class Compiled:
