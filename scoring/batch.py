@@ -322,7 +322,7 @@ def _submit(
 
 
 def collect_seldom() -> None:
-    """Look for garbage in cycles less often: a batch makes some 100,000 objects, and no cycles."""
+    """Look for garbage in cycles less often: a batch makes many objects, and no cycles."""
     gc.set_threshold(100_000, 20, 100)
 
 

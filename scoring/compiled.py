@@ -295,6 +295,7 @@ class _Words:
             found = unknown[: min(missing, len(unknown))]
             rows = np.unique(found[:, 0]) if missing <= len(unknown) else np.arange(len(plain))
             self._enter({bytes(text[start:end]) for _, start, end in found.tolist()})
+        split |= {row: f.words(masked[row]) for row in np.flatnonzero(counts == k.CROWDED).tolist()}
         self._learn([word for words in split.values() for word in words])
         for row, words in split.items():
             ids[offsets[row] : offsets[row] + len(words)] = [self._number[word] for word in words]

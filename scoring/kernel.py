@@ -36,6 +36,10 @@ OTHER, LETTER, DIGIT, MARK, ACTOR_BYTE = range(5)
 THE, ACTOR_WORD, NUMBER = range(3)
 
 MOST_CUES: Final = 60
+MOST_PROBES: Final = 256
+"""Places of the table of tokens that are looked at for one: a feed may be made of words that all want the same."""
+
+NEW, CROWDED = -1, -2
 _ANY: Final = 0xFFFFFFFF
 
 
@@ -189,13 +193,13 @@ def _marked(filter_: Any, h: int) -> Any:
 
 @_jit
 def find(text: Any, start: int, end: int, slots: Any, spans: Any, known: Any) -> Any:
-    """Give the number of a token that was met before, or -1."""
+    """Give the number of a token that was met before, `NEW`, or `CROWDED` where too many others stand in its way."""
     size = len(slots) - 1
     at = _hash(text, start, end) & size
-    while True:
+    for _ in range(MOST_PROBES):
         token = slots[at]
         if token < 0:
-            return -1
+            return NEW
         low = spans[token, 0]
         if spans[token, 1] - low == end - start:
             same = True
@@ -206,17 +210,20 @@ def find(text: Any, start: int, end: int, slots: Any, spans: Any, known: Any) ->
             if same:
                 return token
         at = (at + 1) & size
+    return CROWDED
 
 
 @_jit
 def enter(slots: Any, spans: Any, known: Any, first: int, end: int) -> None:
-    """Put new tokens into the table, by number."""
+    """Put new tokens into the table, by number; one that finds no place stays `CROWDED`."""
     size = len(slots) - 1
     for token in range(first, end):
         at = _hash(known, spans[token, 0], spans[token, 1]) & size
-        while slots[at] >= 0:
+        for _ in range(MOST_PROBES):
+            if slots[at] < 0:
+                slots[at] = token
+                break
             at = (at + 1) & size
-        slots[at] = token
 
 
 @_jit
@@ -248,7 +255,7 @@ def tokenise(
     slots, spans, known, words : ndarray
         The tokens that were met before: hash table, where each lies in `known`, its words.
     ids, counts : ndarray of int32
-        Out: the words of a sentence, from its offset on; how many.
+        Out: the words of a sentence, from its offset on; how many, `CROWDED` for one that is not split here.
     actors : ndarray of int32
         Out: a bit for each kind of actor (`scoring.features.mask`).
     unknown : ndarray of int64, shape (n, 3)
@@ -265,6 +272,7 @@ def tokenise(
         first = at
         out = at
         seen = 0
+        crowded = False
         while at < end:
             byte = text[at]
             kind = kinds[byte]
@@ -288,7 +296,10 @@ def tokenise(
                 if behind and at - start == 1 and byte == 115:
                     continue  # the s of a possessive
                 token = find(text, start, at, slots, spans, known)
-                if token < 0:
+                if token == CROWDED:
+                    crowded = True
+                    break
+                if token == NEW:
                     if missing < len(unknown):
                         unknown[missing] = row, start, at
                     missing += 1
@@ -314,7 +325,7 @@ def tokenise(
                     out -= 1
                 ids[out] = ACTOR_WORD
                 out += 1
-        counts[row] = out - first
+        counts[row] = CROWDED if crowded else out - first
         actors[row] = seen
     return missing
 

@@ -115,6 +115,26 @@ def test_what_was_met_before_changes_nothing(model, monkeypatch):
     assert len(fresh._words._number) < 300
 
 
+def test_words_that_all_want_one_place_cost_no_more_than_others(model):
+    """A hostile feed: some 1,450 words of five letters that are all first looked for at the same place of 8,192."""
+    letters = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz", np.uint8)
+    hashes = np.full((26,) * 5, 2166136261, np.uint64)
+    for axis in range(5):
+        shape = [26 if i == axis else 1 for i in range(5)]
+        hashes = ((hashes ^ letters.reshape(shape)) * np.uint64(16777619)) & np.uint64(0xFFFFFFFF)
+    hashes ^= hashes >> np.uint64(15)
+    alike = np.argwhere(hashes & np.uint64(8191) == 77)
+    words = [letters[row].tobytes().decode() for row in alike]
+    assert len(words) > 1_000
+    texts = [" ".join(words[i : i + 50]) + " warned \x01" for i in range(0, len(words), 50)]
+    fresh = compiled.Compiled(model.level)
+    assert np.array_equal(fresh.probabilities(texts), reference(model, texts))
+    text, _ = compiled._bytes([words[-1]])
+    known = fresh._words
+    place = known._slots, known._spans.rows, known._known.rows
+    assert compiled.k.find(text, 0, 5, *place) == compiled.k.CROWDED
+
+
 def test_several_threads_may_ask_at_once(model):
     texts = masked(own_texts())
     fresh = compiled.Compiled(model.level)
