@@ -168,7 +168,9 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         if end - start <= MAX_SENTENCE:
             spans.append((start, end))
         else:
-            spans.extend(_pieces(text, start, end))
+            spans.extend(
+                piece for piece in _pieces(text, start, end) if _LETTER.search(text, *piece)
+            )
     return spans
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scoring.sentences import MAX_SENTENCE, sentence_spans, split_sentences, strip_dateline
@@ -228,6 +228,7 @@ HOSTILE = (
 # fmt: on
 
 
+@example(". " + MAX_SENTENCE * "x")  # a full stop by itself, before what is too long
 @given(NEWSLIKE | st.text())
 def test_spans_are_in_order_trimmed_short_and_lose_no_letter(text: str) -> None:
     spans = sentence_spans(text)
