@@ -39,6 +39,7 @@ import pyarrow.parquet as pq
 from scoring.articles import Article, unique
 from scoring.errors import InputError, OutputError, TensionError, UsageError
 from scoring.feeds import read_articles
+from scoring.lazy import expect_much
 from scoring.ledger import Ledger
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.records import RECORD_COLUMNS
@@ -274,7 +275,7 @@ def score_batches(
             yield _score_and_form(group, settings, form)
         return
     strangers = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin_process)
+    pool = ProcessPoolExecutor(jobs, _processes(), begin_process)
     try:
         pending = deque(
             [_submit(pool, [], settings, form)]
@@ -326,8 +327,25 @@ def collect_seldom() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-def _begin_process() -> None:
+_IMPORTED_ONCE: Final = ("scoring.batch", "scoring.kernel")
+
+
+def _processes() -> multiprocessing.context.BaseContext:
+    """Choose how processes begin: as copies of one that has imported what all of them need, where there is that.
+
+    Never as copies of this one, which has threads.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_IMPORTED_ONCE))  # one that is not installed is passed over
+    return context
+
+
+def begin_process() -> None:
+    """Make ready a process that is one of several: for much work, and to end when its parent does."""
     collect_seldom()
+    expect_much()
     _watch_parent()
 
 
