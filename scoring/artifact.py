@@ -42,12 +42,18 @@ SHARED_WITH: Final = "shared_with"
 """In the manifest, of a file of the encoder: the version beside this one in whose folder it lies."""
 
 _LIBRARIES: Final = ("scikit-learn", "skops")
-_ENCODER_FILES: Final = (ENCODER_FILE, TOKENIZER_FILE)
+ENCODERS: Final = {
+    "encoder": (ENCODER_FILE, TOKENIZER_FILE),
+    "scout": (f"scout/{ENCODER_FILE}", f"scout/{TOKENIZER_FILE}"),
+}
+"""The files of each encoder that a model may have, by its name in the manifest."""
+
+_PREFIX: Final = {"encoder": "accurate", "scout": "scout"}  # of its heads in the model file
 
 
 @dataclass(frozen=True)
 class Heads:
-    """What makes probabilities of what the encoder says, and the encoder.
+    """What makes probabilities of what an encoder says, and the encoder.
 
     Parameters
     ----------
@@ -57,15 +63,20 @@ class Heads:
         `scoring.tiers.role_features` in, probability of being a dyad out.
     encoder, tokenizer : Path
         Files of the encoder; `encoder_files` reads them, once the accurate tier is asked for.
-    expected : dict, optional
-        Of a model that was loaded: ``bytes`` and ``sha256`` of each file by name.
+    expected : tuple of dict, optional
+        Of a model that was loaded: ``bytes`` and ``sha256`` of the two files.
     """
 
     level: Any
     roles: Any
     encoder: Path
     tokenizer: Path
-    expected: dict[str, dict[str, Any]] | None = None
+    expected: tuple[dict[str, Any], dict[str, Any]] | None = None
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """Give the two files of the encoder."""
+        return self.encoder, self.tokenizer
 
 
 @dataclass(frozen=True)
@@ -83,12 +94,21 @@ class Model:
         ``review_below`` and ``doubt_below`` of the accurate tier.
     accurate : Heads, optional
         Of a model that has an accurate tier.
+    scout : Heads, optional
+        Of a model the accurate tier of which asks a small encoder before that one.
     """
 
     level: Any
     roles: Any
     manifest: dict[str, Any]
     accurate: Heads | None = None
+    scout: Heads | None = None
+
+    @property
+    def encoders(self) -> dict[str, Heads]:
+        """Give the encoders that the model has, by their names in the manifest."""
+        both = {"encoder": self.accurate, "scout": self.scout}
+        return {name: heads for name, heads in both.items() if heads is not None}
 
 
 def shipped_folder() -> Path:
@@ -128,7 +148,7 @@ def save(model: Model, folder: Path) -> Path:
         Its manifest holds at least ``version``, ``review_below`` and ``dyad_at_least``; SHA-256, size, library
         versions, codebook version and trusted types are added here.
     folder : Path
-        Where ``model.skops``, ``manifest.json`` and the encoder's files go; made if need be.
+        Where ``model.skops``, ``manifest.json`` and the encoders' files go; made if need be.
 
     Returns
     -------
@@ -137,14 +157,14 @@ def save(model: Model, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     pipelines = {"level": model.level, "roles": model.roles}
-    encoder: dict[str, Any] = {}
-    if model.accurate is not None:
-        pipelines |= {
-            "accurate_level": model.accurate.level,
-            "accurate_roles": model.accurate.roles,
-        }
-        for name, part in encoder_files(model.accurate).items():
-            encoder[name] = {"sha256": hashlib.sha256(part).hexdigest(), "bytes": len(part)}
+    encoders: dict[str, dict[str, Any]] = {}
+    for which, heads in model.encoders.items():
+        prefix = _PREFIX[which]
+        pipelines |= {f"{prefix}_level": heads.level, f"{prefix}_roles": heads.roles}
+        encoders[which] = {}
+        for name, part in zip(ENCODERS[which], encoder_files(heads), strict=True):
+            said = {"sha256": hashlib.sha256(part).hexdigest(), "bytes": len(part)}
+            encoders[which][name] = said
             _write(folder / name, part)
     import skops.io  # takes a second, which commands that touch no model need not wait
 
@@ -159,7 +179,7 @@ def save(model: Model, folder: Path) -> Path:
             "features": fingerprint(),
             "trusted_types": sorted(TRUSTED),
         }
-        | ({"encoder": encoder} if encoder else {})
+        | encoders
     )
     _write(folder / MODEL_FILE, content)
     _write(folder / MANIFEST_FILE, _manifest_bytes(manifest))
@@ -177,7 +197,7 @@ def _digest(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def encoder_files(heads: Heads) -> dict[str, bytes]:
+def encoder_files(heads: Heads) -> tuple[bytes, bytes]:
     """Read the files of an encoder; what is returned is what was checked.
 
     Parameters
@@ -187,21 +207,22 @@ def encoder_files(heads: Heads) -> dict[str, bytes]:
 
     Returns
     -------
-    dict of str to bytes
-        `ENCODER_FILE` and `TOKENIZER_FILE`.
+    encoder, tokenizer : bytes
 
     Raises
     ------
     ArtifactMissing, ArtifactTruncated, ArtifactTampered
         If a file is not the one that the manifest names.
     """
-    paths = {ENCODER_FILE: heads.encoder, TOKENIZER_FILE: heads.tokenizer}
     if heads.expected is None:
-        return {name: _needed(path).read_bytes() for name, path in paths.items()}
-    return {name: _checked_content(path, heads.expected[name]) for name, path in paths.items()}
+        encoder, tokenizer = (_needed(path).read_bytes() for path in heads.files)
+    else:
+        encoder, tokenizer = map(_checked_content, heads.files, heads.expected)
+    return encoder, tokenizer
 
 
 def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "wb") as file:
         file.write(content)
@@ -241,9 +262,8 @@ def load(folder: Path) -> Model:
                 f"{folder}: the model holds types that are not trusted: {', '.join(foreign)}. "
                 "It was not loaded. Use a model that this package's training wrote."
             ) from error
-        return Model(
-            pipelines["level"], pipelines["roles"], manifest, _heads(folder, manifest, pipelines)
-        )
+        encoders = (_heads(folder, name, manifest, pipelines) for name in ENCODERS)
+        return Model(pipelines["level"], pipelines["roles"], manifest, *encoders)
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ArtifactTampered(
             f"{folder / MODEL_FILE}: expected a model as this package saves it, "
@@ -251,26 +271,28 @@ def load(folder: Path) -> Model:
         ) from error
 
 
-def _heads(folder: Path, manifest: dict[str, Any], pipelines: dict[str, Any]) -> Heads | None:
-    if "encoder" not in manifest:
+def _heads(
+    folder: Path, which: str, manifest: dict[str, Any], pipelines: dict[str, Any]
+) -> Heads | None:
+    if which not in manifest:
         return None
-    level, roles = pipelines["accurate_level"], pipelines["accurate_roles"]
-    parts = manifest["encoder"]
-    encoder, tokenizer = (_encoder_file(folder, parts, name) for name in _ENCODER_FILES)
-    return Heads(level, roles, encoder, tokenizer, expected=parts)
+    level, roles = (pipelines[f"{_PREFIX[which]}_{part}"] for part in ("level", "roles"))
+    encoder, tokenizer = (_encoder_file(folder, manifest[which], name) for name in ENCODERS[which])
+    expected = (manifest[which][name] for name in ENCODERS[which])
+    return Heads(level, roles, encoder, tokenizer, tuple(expected))
 
 
 def _encoder_file(folder: Path, parts: dict[str, dict[str, Any]], name: str) -> Path:
-    """Find a file of the encoder: in the model's folder, else in that of the version it is shared with."""
+    """Find a file of an encoder: in the model's folder, else in that of the version it is shared with."""
     home = parts[name].get(SHARED_WITH)
     own = folder / name
     return own if home is None or own.is_file() else folder.absolute().parent / home / name
 
 
 def share_encoder(folder: Path, versions: Path | None = None) -> str | None:
-    """Drop the encoder of a model folder where another version has the same one; the manifest then names it.
+    """Drop each encoder of a model folder that another version has too; the manifest then names that.
 
-    An encoder is a hundred megabytes, and versions often differ in all else only.
+    An encoder is up to a hundred megabytes, and versions often differ in all else only.
 
     Parameters
     ----------
@@ -282,7 +304,7 @@ def share_encoder(folder: Path, versions: Path | None = None) -> str | None:
     Returns
     -------
     str or None
-        The version whose files serve both; None if there is none.
+        The version whose files serve both, of two encoders that of the large one; None if there is none.
 
     Raises
     ------
@@ -291,24 +313,31 @@ def share_encoder(folder: Path, versions: Path | None = None) -> str | None:
     """
     manifest, own = read_manifest(folder), folder.absolute()
     among = own.parent if versions is None else versions.absolute()
-    for other in sorted(among.glob(f"[!.]*/{ENCODER_FILE}")):
-        if other.parent == own or "encoder" not in manifest:
+    homes = []
+    for which, names in ENCODERS.items():
+        if which not in manifest or (home := _same(own, among, manifest[which])) is None:
             continue
-        if all(
-            _digest(other.with_name(name)) == manifest["encoder"][name]["sha256"]
-            for name in _ENCODER_FILES
+        for name in names:
+            manifest[which][name][SHARED_WITH] = home
+        _write(folder / MANIFEST_FILE, _manifest_bytes(manifest))
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+        homes.append(home)
+    return homes[0] if homes else None
+
+
+def _same(own: Path, among: Path, parts: dict[str, dict[str, Any]]) -> str | None:
+    """Find a version, not that of `own`, whose folder holds the same files."""
+    for other in sorted(among.glob(f"[!.]*/{MODEL_FILE}")):
+        if other.parent != own and all(
+            _digest(other.parent / name) == part["sha256"] for name, part in parts.items()
         ):
-            for name in _ENCODER_FILES:
-                manifest["encoder"][name][SHARED_WITH] = other.parent.name
-            _write(folder / MANIFEST_FILE, _manifest_bytes(manifest))
-            for name in _ENCODER_FILES:
-                (folder / name).unlink(missing_ok=True)
             return other.parent.name
     return None
 
 
 def whole_copy(folder: Path, to: Path) -> Path:
-    """Copy a model folder with all that it needs, a shared encoder included.
+    """Copy a model folder with all that it needs, shared encoders included.
 
     Parameters
     ----------
@@ -329,9 +358,11 @@ def whole_copy(folder: Path, to: Path) -> Path:
     """
     manifest = read_manifest(folder)
     shutil.copytree(folder, to)
-    for name in _ENCODER_FILES if "encoder" in manifest else ():
-        if not (to / name).is_file():
-            shutil.copyfile(_needed(_encoder_file(folder, manifest["encoder"], name)), to / name)
+    for which, names in ENCODERS.items():
+        for name in names if which in manifest else ():
+            if not (to / name).is_file():
+                (to / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(_needed(_encoder_file(folder, manifest[which], name)), to / name)
     return to
 
 
@@ -370,11 +401,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest["bytes"] = int(manifest["bytes"])
         manifest["libraries"].items()
         float(manifest["review_below"]), float(manifest["dyad_at_least"])
-        if "encoder" in manifest:
-            accurate, parts = manifest["accurate"], manifest["encoder"]
-            float(accurate["review_below"]), float(accurate["doubt_below"])
-            for name in _ENCODER_FILES:
-                parts[name] = _described(**parts[name])
+        for which, names in ENCODERS.items():
+            if which in manifest:
+                float(manifest["accurate"]["review_below"])
+                float(manifest["accurate"]["doubt_below"])
+                manifest[which] = {name: _described(**manifest[which][name]) for name in names}
+        if "scout" in manifest:
+            manifest["encoder"], float(manifest["accurate"]["scout_doubt_below"])
+            float(manifest["accurate"]["scout_role_doubt_below"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactTampered(
             f"{path}: expected the manifest of a model, found {error!r}. Get the model folder again."

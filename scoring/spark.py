@@ -26,7 +26,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from scoring.articles import Article, story_key
-from scoring.artifact import ENCODER_FILE, whole_copy
+from scoring.artifact import whole_copy
 from scoring.batch import (
     CsvWriter,
     JsonlWriter,
@@ -601,7 +601,7 @@ def _ship_model(spark: SparkSession, settings: Settings) -> Settings:
     name = f"tension-model-{uuid.uuid4().hex}"
     folder = Path(context._temp_dir, name)  # goes with the context, which workers may join late
     if settings.tier == TIERS[0]:
-        shutil.copytree(settings.model, folder, ignore=shutil.ignore_patterns(ENCODER_FILE))
+        shutil.copytree(settings.model, folder, ignore=shutil.ignore_patterns("*.onnx"))
     else:
         whole_copy(settings.model, folder)
     archive = shutil.make_archive(str(folder), "zip", folder)

@@ -1,7 +1,8 @@
 """The two tiers behind one interface: what a sentence's level is, and which pairs of its actors are dyads.
 
-The fast tier is linear and reads every sentence. The accurate tier asks it first, and an encoder wherever the fast
-tier leaves doubt; scikit-learn heads make probabilities of what the encoder says.
+The fast tier is linear and reads every sentence. The accurate tier asks it first, wherever that leaves doubt an
+encoder, and where a small encoder still leaves doubt a large one; scikit-learn heads make probabilities of what an
+encoder and the stage before it say.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, Model, encoder_files
+from scoring.artifact import Heads, Model, encoder_files
 from scoring.clauses import Clause
 from scoring.dyads import Candidate
 from scoring.encoder import Encoder, Reading
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 TIERS: Final[tuple[str, ...]] = ("fast", "accurate")
 _KEPT: Final = 4096  # readings: those of a batch in doubt, for its dyads come after its levels
-_LEAST: Final = 1e-6  # probability: the log-odds of the fast tier stay finite
+_LEAST: Final = 1e-6  # probability: the log-odds of the stage before stay finite
+_ALWAYS: Final = 2.0  # above any probability: who speaks to whom, the first encoder is always asked
 
 Floats = NDArray[np.float64]
 
@@ -110,8 +112,46 @@ class Fast:
         return np.split(chances, np.cumsum([len(found) for found in candidates])[:-1])
 
 
+class Stage:
+    """An encoder with its heads: asked where what came before leaves doubt.
+
+    Parameters
+    ----------
+    heads : Heads
+        Of a loaded model.
+    doubt_below, role_doubt_below : float
+        It is asked of the level where no level was given that probability, of the roles where no candidate was.
+    """
+
+    def __init__(self, heads: Heads, doubt_below: float, role_doubt_below: float) -> None:
+        self._heads = heads
+        self.doubt_below, self.role_doubt_below = doubt_below, role_doubt_below
+        self._read = lru_cache(_KEPT)(Encoder(*encoder_files(heads)).read)
+
+    @property
+    def readings(self) -> int:
+        """Count the sentences read so far."""
+        return self._read.cache_info().misses
+
+    def reading(self, sentence: Clause) -> Reading:
+        """Read a sentence, or remember how it was read a moment ago."""
+        return self._read(sentence.text, tuple(sentence.mentions))
+
+    def level(self, sentence: Clause, before: Floats) -> Floats:
+        """Give the probabilities of the levels, shape (4,), from those of the stage before."""
+        # One at a time: a product of matrices may round otherwise than one of its rows by itself.
+        features = level_features(self.reading(sentence), before)[None]
+        taken = self._heads.level.n_features_in_  # 4 in 0.2.0: that of the encoder alone
+        return np.asarray(self._heads.level.predict_proba(features[:, :taken])[0])
+
+    def roles(self, sentence: Clause, found: Sequence[Candidate], before: Floats) -> Floats:
+        """Give the probability of being a dyad of each candidate, from those of the stage before."""
+        features = role_features(found, before, self.reading(sentence))
+        return np.asarray(self._heads.roles.predict_proba(features)[:, 1])
+
+
 class Accurate:
-    """The fast tier, and the encoder where that leaves doubt."""
+    """The fast tier, and one encoder after the other where doubt is left."""
 
     name = TIERS[1]
 
@@ -122,43 +162,45 @@ class Accurate:
                 "Use --tier fast, or a model that has one."
             )
         self._fast = Fast(model)
-        self._heads = model.accurate
-        files = encoder_files(model.accurate)
-        self._encoder = Encoder(files[ENCODER_FILE], files[TOKENIZER_FILE])
-        self.review_below = float(model.manifest["accurate"]["review_below"])
-        self._doubt_below = float(model.manifest["accurate"]["doubt_below"])
-        self._read = lru_cache(_KEPT)(self._encoder.read)
-
-    def reading(self, sentence: Clause) -> Reading:
-        """Read a sentence with the encoder, or remember how it was read a moment ago."""
-        return self._read(sentence.text, tuple(sentence.mentions))
+        said = model.manifest["accurate"]
+        self.review_below = float(said["review_below"])
+        first = float(said["doubt_below"])
+        if model.scout is None:
+            self.stages = [Stage(model.accurate, first, _ALWAYS)]
+            return
+        second = (float(said[f"scout_{name}"]) for name in ("doubt_below", "role_doubt_below"))
+        self.stages = [Stage(model.scout, first, _ALWAYS), Stage(model.accurate, *second)]
 
     def levels(self, sentences: Sequence[Clause]) -> Floats:
         """Give the probabilities of the levels, shape (n, 4)."""
         out = self._fast.levels(sentences)
-        for row in np.flatnonzero(out.max(axis=1) < self._doubt_below).tolist():
-            out[row] = self._joined(sentences[row], out[row])
+        for stage in self.stages:
+            for row in np.flatnonzero(out.max(axis=1) < stage.doubt_below).tolist():
+                out[row] = stage.level(sentences[row], out[row])
         return out
 
-    def read_levels(self, sentence: Clause) -> Floats:
-        """Give the probabilities of the levels with the encoder asked, in doubt or not, shape (4,)."""
-        return self._joined(sentence, self._fast.levels([sentence])[0])
+    def read(self, sentence: Clause) -> tuple[Floats, Reading]:
+        """Give the probabilities of the levels, shape (4,), with the first encoder asked in doubt or not.
 
-    def _joined(self, sentence: Clause, fast: Floats) -> Floats:
-        # One at a time: a product of matrices may round otherwise than one of its rows by itself.
-        features = level_features(self.reading(sentence), fast)[None]
-        taken = self._heads.level.n_features_in_  # 4 in 0.2.0: that of the encoder alone
-        return np.asarray(self._heads.level.predict_proba(features[:, :taken])[0])
+        Also the reading of the last encoder that was asked.
+        """
+        first, *rest = self.stages
+        level = first.level(sentence, self._fast.levels([sentence])[0])
+        reading = first.reading(sentence)
+        for stage in rest:
+            if level.max() < stage.doubt_below:
+                level, reading = stage.level(sentence, level), stage.reading(sentence)
+        return level, reading
 
     def roles(
         self, sentences: Sequence[Clause], candidates: Sequence[Sequence[Candidate]]
     ) -> list[Floats]:
         """Give the probability of being a dyad of each candidate of each sentence, shapes (n,)."""
-        out = []
-        fast = self._fast.roles(sentences, candidates)
-        for sentence, found, chances in zip(sentences, candidates, fast, strict=True):
-            features = role_features(found, chances, self.reading(sentence))
-            out.append(np.asarray(self._heads.roles.predict_proba(features)[:, 1]))
+        out = self._fast.roles(sentences, candidates)
+        for row, (sentence, found) in enumerate(zip(sentences, candidates, strict=True)):
+            for stage in self.stages:
+                if out[row].max(initial=0.0) < stage.role_doubt_below:
+                    out[row] = stage.roles(sentence, found, out[row])
         return out
 
 
@@ -169,48 +211,48 @@ def opinion(reading: Reading) -> Floats:
     return np.asarray(np.maximum(level - np.log(np.exp(level).sum()), np.log(_LEAST)))
 
 
-def level_features(reading: Reading, fast: Floats) -> Floats:
+def level_features(reading: Reading, before: Floats) -> Floats:
     """Join the two opinions of the level, for the head.
 
     Parameters
     ----------
     reading : Reading
         Of the encoder.
-    fast : ndarray of float, shape (4,)
-        Probabilities of the fast tier.
+    before : ndarray of float, shape (4,)
+        Probabilities of the stage before: the fast tier, or another encoder's head.
 
     Returns
     -------
     ndarray of float, shape (8,)
-        Log-probabilities of the encoder; those of the fast tier, centred.
+        Log-probabilities of the encoder; those of the stage before, centred.
     """
-    logs = np.log(np.maximum(fast, _LEAST))
+    logs = np.log(np.maximum(before, _LEAST))
     return np.concatenate([opinion(reading), logs - logs.mean()])
 
 
-def role_features(candidates: Sequence[Candidate], fast: Floats, reading: Reading) -> Floats:
+def role_features(candidates: Sequence[Candidate], before: Floats, reading: Reading) -> Floats:
     """Join the two opinions of who takes which part, for the head.
 
     Parameters
     ----------
     candidates : sequence of Candidate
         Ordered pairs of a sentence.
-    fast : ndarray of float, shape (n,)
-        Probabilities of the fast tier.
+    before : ndarray of float, shape (n,)
+        Probabilities of the stage before.
     reading : Reading
         Of the encoder.
 
     Returns
     -------
     ndarray of float, shape (n, 9)
-        Log-odds of the fast tier; log-odds of source and target, their lower one and how far each is behind the best
+        Log-odds of the stage before; log-odds of source and target, their lower one and how far each is behind the best
         of its part; whether source, target are open; whether both are.
     """
     parts = np.array(
         [[_part(reading, c.source, 0), _part(reading, c.target, 1)] for c in candidates]
     )
     is_open = np.array([[c.source is None, c.target is None] for c in candidates], dtype=float)
-    p = np.clip(fast, _LEAST, 1 - _LEAST)
+    p = np.clip(before, _LEAST, 1 - _LEAST)
     return np.column_stack(
         [
             np.log(p / (1 - p)),

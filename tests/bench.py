@@ -277,19 +277,18 @@ def fed_by_one(archive: Path, out: Path) -> float:
 
 
 def asked(folder: Path | None) -> dict[str, Any]:
-    """Count the sentences of the same news that reach the encoder of a model, or of the shipped one."""
-    from scoring.actors import find_mentions
-    from scoring.artifact import ENCODER_FILE, load, shipped_folder
-    from scoring.clauses import Clause
-    from scoring.tiers import Fast
+    """Count the sentences of the same news that the encoders of a model, or of the shipped one, read."""
+    from scoring import load
 
-    folder = folder or shipped_folder()
-    model = load(folder)
-    sentences = [Clause(0, text, find_mentions(text)) for text in news_sentences()]
-    likeliest = Fast(model).levels(sentences).max(axis=1)
+    scorer = load(folder, tier="accurate")
+    texts = news_sentences()
+    scorer.score_lines(texts)
+    read = [stage.readings / len(texts) for stage in scorer._tier.stages]
+    files = {name: heads.encoder for name, heads in scorer._model.encoders.items()}
     return {
-        "share_encoded": float((likeliest < model.manifest["accurate"]["doubt_below"]).mean()),
-        "encoder_bytes": model.manifest["encoder"][ENCODER_FILE]["bytes"],
+        "share_encoded": read[0],
+        **({"share_encoded_large": read[1]} if len(read) > 1 else {}),
+        "encoder_bytes": {name: path.stat().st_size for name, path in files.items()},
     }
 
 

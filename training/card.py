@@ -78,6 +78,10 @@ The accurate tier asks the fast one first, and wherever that leaves doubt an enc
 reads the sentence with its actors replaced by marks.
 """
 
+_WHAT_SCOUT: Final = """\
+There are two encoders: a small one is asked first, a large one where that still leaves doubt.
+"""
+
 _LIMITS: Final = """\
 - English only. Text in other languages is marked as such and not scored.
 - The labelled statements were drawn by cue words and by what earlier models found or doubted.
@@ -263,9 +267,10 @@ def _card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     head = _head(metrics)
     tiers = _tiers(metrics, head)
     rows = next(iter(tiers.values()))["rows"]
+    what = [_WHAT, *([_WHAT_ACCURATE] * (len(tiers) > 1)), *([_WHAT_SCOUT] * ("scout" in manifest))]
     sections = [
         f"# Model {manifest['version']}",
-        _WHAT.strip() + (f"\n{_WHAT_ACCURATE.strip()}" if len(tiers) > 1 else ""),
+        "".join(what).strip(),
         "This page is rendered from `manifest.json` and `metrics.json` (`tension-train card`).",
         _facts(manifest),
         "## Training data",

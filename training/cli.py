@@ -133,8 +133,10 @@ def run_(
         Path | None, typer.Option(help="A teacher's labels, from 'tension-train soft-labels'.")
     ] = None,
     encoder: Annotated[
-        Path | None,
-        typer.Option(help="Encoder of the accurate tier, from 'tension-train encoder'."),
+        list[Path] | None,
+        typer.Option(
+            help="Encoder of the accurate tier, from 'tension-train encoder'; if given twice, first a small one."
+        ),
     ] = None,
     study: Annotated[
         bool, typer.Option("--study", help="Also train without each pool and part of the data.")
@@ -154,7 +156,7 @@ def run_(
         out=out if save else None,
         name=version,
         soft=soft,
-        encoder=encoder,
+        encoders=encoder or [],
         study=study,
         say=say,
     )
@@ -188,6 +190,10 @@ def encoder(
         list[Path] | None,
         typer.Option("--dev", help="Statements that nothing near them is learned from."),
     ] = None,
+    aside_of: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an encoder: what it was kept from, this one is kept from."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 3,
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 8e-5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
@@ -202,7 +208,16 @@ def encoder(
         statements, _ = apart(statements, read(held_out))
     params = EncoderParams(epochs=epochs, rate=rate, seed=seed)
     rows = None if soft is None else soft_rows(soft, read(held_out) if held_out else None)
-    made = teach(statements, out, params, soft_rows=rows, base=base, vocabulary=vocabulary, say=say)
+    made = teach(
+        statements,
+        out,
+        params,
+        soft_rows=rows,
+        base=base,
+        vocabulary=vocabulary,
+        aside_of=aside_of,
+        say=say,
+    )
     typer.echo(made)
 
 

@@ -89,7 +89,7 @@ class Side:
 
     def is_same(self, other: Side) -> bool:
         """Whether both are one tier of one model, wherever it lies."""
-        marks = ("sha256", "encoder") if self.tier != "fast" else ("sha256",)
+        marks = ("sha256", "encoder", "scout") if self.tier != "fast" else ("sha256",)
         mine, others = self.model.manifest, other.model.manifest
         kept = (*marks, "review_below", "dyad_at_least", "accurate")
         return self.tier == other.tier and all(mine.get(key) == others.get(key) for key in kept)

@@ -32,13 +32,14 @@ from numpy.typing import NDArray
 from scoring.actors import find_mentions
 from scoring.articles import clean_text
 from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load
+from scoring.batch import begin_process
 from scoring.clauses import Clause
 from scoring.encoder import MARKS, MOST_TOKENS, mark
 from scoring.errors import OutputError, TierMissing, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.tiers import Accurate
 from training.dataset import digest, groups, statement_id
-from training.pipeline import DESCRIPTION_FILE, OWN
+from training.pipeline import DESCRIPTION_FILE, OWN, described
 
 if TYPE_CHECKING:
     import torch
@@ -371,7 +372,9 @@ def _forward(net: Any, batch: Sequence[Example], pad: int) -> tuple[Any, Any, An
     import torch
 
     ids, attention, marks = _tensors(batch, pad)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    # Without the instructions for it, bfloat16 is an emulation.
+    quick = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=quick):
         level, roles, open_ = net(ids, attention)
     return level.float(), roles.float(), open_.float(), marks
 
@@ -450,7 +453,7 @@ def soft_labels(
 
 
 def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -> pd.DataFrame:
-    """Let the accurate tier of a shipped model label sentences: no torch, its encoder reads every one.
+    """Let the accurate tier of a shipped model label sentences: no torch, its first encoder reads every one.
 
     Parameters
     ----------
@@ -479,7 +482,8 @@ def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -
     out: list[dict[str, Any]] = []
     # Not joblib's processes: they take an encoder for a leak of memory, and begin anew.
     processes = max(1, min(cpu_count(), len(parts)))
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, spawn, begin_process) as pool:
         for rows in pool.map(partial(_read, str(folder)), parts):
             out += rows
             say(f"labelled {len(out):,} of {len(texts):,}")
@@ -496,10 +500,10 @@ def _read(folder: str, texts: Sequence[str]) -> list[dict[str, Any]]:
     for text in texts:
         cleaned = clean_text(text)
         clause = Clause(0, cleaned, find_mentions(cleaned))
-        reading = tier.reading(clause)
+        level, reading = tier.read(clause)
         sides = [1 / (1 + np.exp(-side)) for side in (*reading.sides.values(), reading.open)]
         parts = [[round(float(p), 4) for p in side] for side in sides]
-        row = dict(zip(PROBABILITIES, tier.read_levels(clause).tolist(), strict=True))
+        row = dict(zip(PROBABILITIES, level.tolist(), strict=True))
         out.append({"text": text, "parts": json.dumps(parts)} | row)
     return out
 
@@ -603,6 +607,7 @@ def teach(
     soft_rows: pd.DataFrame | None = None,
     base: Path | None = None,
     vocabulary: int | None = None,
+    aside_of: Path | None = None,
     say: Say = lambda _: None,
 ) -> Path:
     """Fine-tune an encoder on labelled statements and, if given, on a teacher's labels; write its folder.
@@ -621,6 +626,9 @@ def teach(
         Folder of another base; by default `base_folder`.
     vocabulary : int, optional
         Tokens that the exported encoder keeps (`prune`); by default all.
+    aside_of : Path, optional
+        Folder of another encoder: the statements that it was kept from are kept aside, so that the heads of a tier
+        that asks both are fitted on what neither has seen.
     say : callable, optional
         Told how far it is.
 
@@ -640,7 +648,11 @@ def teach(
             f"{out}: expected to make this folder, found: {error.strerror}. Give another."
         ) from error
     tokens = Tokens(base)
-    aside = keep_aside(statements)
+    aside = (
+        keep_aside(statements)
+        if aside_of is None
+        else statements["id"].isin(described(aside_of)["kept_aside"]).to_numpy()
+    )
     examples = labelled(statements[~aside], tokens, params)
     if soft_rows is not None:
         examples += soft(soft_rows, tokens, params)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +35,7 @@ from scoring.tiers import Fast, level_features, role_features
 from training.dataset import DataError, groups
 
 FOLDS: Final = 5
+MOST_ENCODERS: Final = 2
 DESCRIPTION_FILE: Final = "encoder.json"
 """In an encoder's folder: what it was trained on, and which statements it was kept from."""
 
@@ -46,6 +48,7 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = (
     | dict.fromkeys(("balance", "soft_balance", "head_balance"), (0, 10))
     | dict.fromkeys(("unsure_weight", "own_weight", "soft_weight"), (0, 1e3))
     | dict.fromkeys(("review_share", "dyad_at_least", "doubt_below"), (0, 1))
+    | dict.fromkeys(("scout_doubt_below", "scout_role_doubt_below"), (0, 1))
 )
 """Least and most of each of `Params`: beyond them it means nothing, or does not fit into memory."""
 
@@ -74,7 +77,10 @@ class Params:
         Weight of a sentence that the encoder's teacher labelled, and the exponent of its class weights: the teacher
         was trained with balanced levels and leans to the rare ones by itself.
     doubt_below : float
-        Probability of its most probable level below which the fast tier asks the encoder.
+        Probability of its most probable level below which the fast tier leaves doubt, and an encoder is asked.
+    scout_doubt_below, scout_role_doubt_below : float
+        Where there are two encoders: probability of the most probable level, and of the most probable dyad, below
+        which the first leaves doubt, and the second is asked.
     head_c, role_head_c, head_balance : float
         Inverse regularisation of the accurate tier's two heads, and the exponent of the first one's class weights.
 
@@ -96,6 +102,8 @@ class Params:
     soft_weight: float = 1.0
     soft_balance: float = 0.6
     doubt_below: float = 0.93
+    scout_doubt_below: float = 0.8
+    scout_role_doubt_below: float = 0.8
     head_c: float = 0.03
     role_head_c: float = 1.0
     head_balance: float = 0.05
@@ -141,11 +149,11 @@ def fit(
     seed: int,
     *,
     soft: pd.DataFrame | None = None,
-    encoder: Path | None = None,
+    encoders: Sequence[Path] = (),
     folds: int = FOLDS,
     jobs: int = 1,
 ) -> Model:
-    """Fit the fast tier's classifiers on labelled statements and, if there is an encoder, the accurate tier's heads.
+    """Fit the fast tier's classifiers on labelled statements and, if there are encoders, the accurate tier's heads.
 
     Parameters
     ----------
@@ -157,8 +165,9 @@ def fit(
         Seed of the folds from which temperature and review threshold come.
     soft : pandas.DataFrame, optional
         Sentences that the encoder's teacher labelled (`training.encoder.soft_labels`).
-    encoder : Path, optional
-        Folder that `training.encoder.teach` wrote.
+    encoders : sequence of Path, optional
+        One folder that `training.encoder.teach` wrote, or two: of a small encoder, and of the large one that is
+        asked where that leaves doubt.
     folds : int, optional
         Folds from which temperature and review threshold come; 0 does without both: levels and dyads are the same,
         probabilities not calibrated, nothing is marked, and it takes a fraction of the time.
@@ -192,9 +201,9 @@ def fit(
         "temperature": temperature,
     }
     model = Model(level, _fit_roles(statements, params), manifest)
-    if encoder is None:
+    if not encoders:
         return model
-    return _with_heads(model, statements, out_of_fold, encoder, params, seed)
+    return _with_heads(model, statements, out_of_fold, encoders, params, seed)
 
 
 def real_rows(statements: pd.DataFrame) -> NDArray[np.bool_]:
@@ -346,94 +355,139 @@ def _with_heads(
     model: Model,
     statements: pd.DataFrame,
     out_of_fold: NDArray[np.float64],
-    encoder: Path,
+    encoders: Sequence[Path],
     params: Params,
     seed: int,
 ) -> Model:
-    """Fit the accurate tier's heads on the statements that the encoder was not shown.
+    """Fit the accurate tier's heads, stage by stage, on the statements that no encoder was shown.
 
-    What they are fitted on is said of statements not seen: the encoder was kept from them, the fast tier's levels come
-    from cross-validation, its roles from a classifier fitted on the others.
+    What they are fitted on is said of statements not seen: the encoders were kept from them; the fast tier's levels
+    come from cross-validation, as do those of a stage for the next; its roles from a classifier fitted on the others.
     """
-    kept = set(described(encoder)["kept_aside"])
-    aside = statements["id"].isin(kept).to_numpy()
+    unseen = (statements["id"].isin(described(encoder)["kept_aside"]) for encoder in encoders)
+    aside = np.logical_and.reduce([column.to_numpy() for column in unseen])
     if not aside.any():
-        problem = "expected the statements that the encoder was kept from, found none of them here."
-        raise DataError(str(encoder), problem, "Give the data that it was trained with.")
-    files = (encoder / ENCODER_FILE, encoder / TOKENIZER_FILE)
-    reader = Encoder(*(path.read_bytes() for path in files))
-    held = statements[aside]
-    clauses = [Clause(0, text, find_mentions(text)) for text in map(clean_text, held["text"])]
-    readings = [reader.read(clause.text, clause.mentions) for clause in clauses]
-    accurate: dict[str, Any]
-    real = out_of_fold[real_rows(statements)].max(axis=1)
-    in_doubt = float((real < params.doubt_below).mean())
-    level, accurate = _level_head(held, out_of_fold[aside], readings, in_doubt, params, seed)
-    apart = replace(model, roles=_fit_roles(statements[~aside], params))
-    roles = _role_head(held, clauses, readings, Fast(apart), params)
-    heads = Heads(level, roles, *files)
-    told = {key: value for key, value in described(encoder).items() if key != "kept_aside"}
-    accurate["encoder"] = told | {"kept_aside": int(aside.sum())}
-    return replace(model, accurate=heads, manifest=model.manifest | {"accurate": accurate})
-
-
-def _level_head(
-    held: pd.DataFrame,
-    fast: NDArray[np.float64],
-    readings: list[Reading],
-    in_doubt: float,
-    params: Params,
-    seed: int,
-) -> tuple[Pipeline, dict[str, Any]]:
-    """Fit the head of the levels; its temperature and review threshold come from cross-validation.
-
-    The statements kept aside may be harder than others: `in_doubt` says what share of all the head will see.
-    """
-    features = np.array([level_features(*both) for both in zip(readings, fast, strict=True)])
-    levels = np.array([CODE[level] for level in held["level"]])
-    weights = _weights(held, levels, replace(params, balance=params.head_balance))
-
-    def fitted(rows: NDArray[np.int64]) -> Pipeline:
-        head = make_pipeline(StandardScaler(), LogisticRegression(C=params.head_c))
-        return head.fit(
-            features[rows], levels[rows], logisticregression__sample_weight=weights[rows]
-        )
-
-    logits = np.zeros((len(levels), len(LEVELS)))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for train, rest in folds.split(features, levels, groups(held)):
-        logits[rest] = fitted(train).decision_function(features[rest])
-    temperature = _temperature(logits, levels)
-    head = fitted(np.arange(len(levels)))
-    _cool(head[-1], temperature)
-    doubtful = fast.max(axis=1) < params.doubt_below
+        names = ", ".join(map(str, encoders))
+        problem = "expected statements that the encoder was kept from, found none of them here."
+        raise DataError(names, problem, "Give the data that it was trained with.")
+    held = statements[aside].reset_index(drop=True)
+    fast = replace(model, roles=_fit_roles(statements[~aside], params))
+    rows = _Aside(held, out_of_fold[aside], Fast(fast), seed)
+    doubtful = rows.levels.max(axis=1) < params.doubt_below
+    second = min(params.scout_doubt_below, params.doubt_below)
+    stages = [
+        rows.add(encoder, doubt_below, params)
+        for encoder, doubt_below in zip(encoders, (params.doubt_below, second), strict=False)
+    ]
+    # The statements kept aside may be harder than others: the heads see this share of all.
+    in_doubt = float((out_of_fold[real_rows(statements)].max(axis=1) < params.doubt_below).mean())
     share = min(params.review_share / max(in_doubt, params.review_share), 1.0)
-    chances = _softmax(logits / temperature)[doubtful if doubtful.any() else ...]
-    return head, {
+    chances = rows.levels[doubtful if doubtful.any() else ...]
+    heads, told = stages[-1]
+    accurate = {
         "review_below": _review_below(chances, share),
         "doubt_below": params.doubt_below,
-        "temperature": temperature,
-    }
+    } | told
+    if len(stages) == 1:
+        return replace(model, accurate=heads, manifest=model.manifest | {"accurate": accurate})
+    scout, accurate["scout"] = stages[0]
+    accurate["scout_doubt_below"] = second
+    accurate["scout_role_doubt_below"] = params.scout_role_doubt_below
+    manifest = model.manifest | {"accurate": accurate}
+    return replace(model, accurate=heads, scout=scout, manifest=manifest)
 
 
-def _role_head(
-    held: pd.DataFrame,
-    clauses: list[Clause],
-    readings: list[Reading],
-    fast: Fast,
-    params: Params,
-) -> Pipeline:
-    features: list[NDArray[np.float64]] = []
-    is_dyad: list[bool] = []
-    for dyads, clause, reading in zip(held["dyads"], clauses, readings, strict=True):
-        if not dyads:
-            continue
-        found = candidates(clause.text, clause.mentions)
-        (chances,) = fast.roles([clause], [found])
-        features.append(role_features(found, chances, reading))
-        is_dyad += _are_dyads(found, dyads)
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=params.role_head_c))
-    return head.fit(np.vstack(features), is_dyad)
+class _Aside:
+    """The statements that no encoder was shown, and what the stages so far say of them, each without having seen them.
+
+    Parameters
+    ----------
+    held : pandas.DataFrame
+        The statements.
+    levels : ndarray of float, shape (n, 4)
+        What the fast tier says of their levels.
+    fast : Fast
+        Its roles are asked here.
+    seed : int
+        Of the folds.
+    """
+
+    def __init__(
+        self, held: pd.DataFrame, levels: NDArray[np.float64], fast: Fast, seed: int
+    ) -> None:
+        self._held, self.levels = held, levels.copy()
+        texts = map(clean_text, held["text"])
+        self._clauses = [Clause(0, text, find_mentions(text)) for text in texts]
+        self._codes = np.array([CODE[level] for level in held["level"]])
+        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+        self._splits = list(folds.split(held, self._codes, groups(held)))
+        self._speaking = [row for row, dyads in enumerate(held["dyads"]) if dyads]
+        speaking = [self._clauses[row] for row in self._speaking]
+        self._found = [candidates(clause.text, clause.mentions) for clause in speaking]
+        self._roles = fast.roles(speaking, self._found)
+
+    def add(
+        self, encoder: Path, doubt_below: float, params: Params
+    ) -> tuple[Heads, dict[str, Any]]:
+        """Fit the heads of a stage; from then on `levels` and the roles are those after it.
+
+        Returns
+        -------
+        heads : Heads
+            Of the stage.
+        told : dict
+            ``temperature`` and what is known of the ``encoder``, for the manifest.
+        """
+        files = (encoder / ENCODER_FILE, encoder / TOKENIZER_FILE)
+        reader = Encoder(*(path.read_bytes() for path in files))
+        readings = [reader.read(clause.text, clause.mentions) for clause in self._clauses]
+        level, temperature = self._add_level(readings, doubt_below, params)
+        roles = self._add_roles(readings, params)
+        known = {key: value for key, value in described(encoder).items() if key != "kept_aside"}
+        known["kept_aside"] = len(self._held)
+        return Heads(level, roles, *files), {"temperature": temperature, "encoder": known}
+
+    def _add_level(
+        self, readings: list[Reading], doubt_below: float, params: Params
+    ) -> tuple[Pipeline, float]:
+        pairs = zip(readings, self.levels, strict=True)
+        features = np.array([level_features(*both) for both in pairs])
+        weights = _weights(self._held, self._codes, replace(params, balance=params.head_balance))
+
+        def fitted(rows: NDArray[np.int64]) -> Pipeline:
+            head = make_pipeline(StandardScaler(), LogisticRegression(C=params.head_c))
+            weighted = {"logisticregression__sample_weight": weights[rows]}
+            return head.fit(features[rows], self._codes[rows], **weighted)
+
+        logits = np.zeros((len(features), len(LEVELS)))
+        for train, rest in self._splits:
+            logits[rest] = fitted(train).decision_function(features[rest])
+        temperature = _temperature(logits, self._codes)
+        head = fitted(np.arange(len(features)))
+        _cool(head[-1], temperature)
+        asked = self.levels.max(axis=1) < doubt_below
+        self.levels[asked] = _softmax(logits / temperature)[asked]
+        return head, temperature
+
+    def _add_roles(self, readings: list[Reading], params: Params) -> Pipeline:
+        parts = zip(self._found, self._roles, self._speaking, strict=True)
+        features = [role_features(found, before, readings[row]) for found, before, row in parts]
+        gold = self._held["dyads"].iloc[self._speaking]
+        are = [_are_dyads(*both) for both in zip(self._found, gold, strict=True)]
+
+        def fitted(which: list[int]) -> Pipeline:
+            head = make_pipeline(StandardScaler(), LogisticRegression(C=params.role_head_c))
+            rows = np.vstack([features[at] for at in which])
+            return head.fit(rows, np.concatenate([are[at] for at in which]))
+
+        place = {row: at for at, row in enumerate(self._speaking)}
+        after = list(self._roles)
+        for train, rest in self._splits:
+            head = fitted([place[row] for row in train if row in place])
+            for at in (place[row] for row in rest if row in place):
+                after[at] = np.asarray(head.predict_proba(features[at])[:, 1])
+        self._roles = after
+        return fitted(list(range(len(features))))
 
 
 def _are_dyads(

@@ -48,7 +48,15 @@ from training.evaluate import (
     vader_baseline,
 )
 from training.hydrate import CORPUS
-from training.pipeline import FOLDS, Params, described, fit, real_rows
+from training.pipeline import (
+    DESCRIPTION_FILE,
+    FOLDS,
+    MOST_ENCODERS,
+    Params,
+    described,
+    fit,
+    real_rows,
+)
 
 INNER_FOLDS: Final = 2
 """Folds within a fold, for its temperature alone."""
@@ -89,7 +97,7 @@ def run(
     out: Path | None = Path("models"),
     name: str | None = None,
     soft: Path | None = None,
-    encoder: Path | None = None,
+    encoders: Sequence[Path] = (),
     study: bool = False,
     say: Say = lambda _: None,
 ) -> Outcome:
@@ -112,8 +120,8 @@ def run(
         Version; by default the package's, and the first 8 hex digits of the data's digest.
     soft : Path, optional
         Parquet of sentences that the encoder's teacher labelled (``tension-train soft-labels``).
-    encoder : Path, optional
-        Folder of the accurate tier's encoder (``tension-train encoder``).
+    encoders : sequence of Path, optional
+        Folder of the accurate tier's encoder (``tension-train encoder``); or two, first that of a small one.
     study : bool, optional
         Also train without each pool and without each part of the data: some minutes more.
     say : callable, optional
@@ -147,7 +155,12 @@ def run(
         say(f"{len(held):,} statements to evaluate on are few: their figures tell next to nothing")
     check_enough(train)
     taught = None if soft is None else soft_rows(soft, held, train["id"])
-    if encoder is not None:
+    if len(encoders) > MOST_ENCODERS:
+        raise UsageError(
+            f"expected at most {MOST_ENCODERS} encoders, a small one and a large one, found {len(encoders)}. "
+            "Give fewer."
+        )
+    for encoder in encoders:
         described(encoder)  # now, not after the minutes of training
     name = name or f"{_package()}-{digest(train)[:8]}"
     _check_free(out, name)
@@ -170,7 +183,7 @@ def run(
         if doubt := in_doubt(metrics["cv"]):
             say(doubt)
         say("fitting on all of them")
-        model = fit_alone(train, params, seed, taught, encoder, jobs=-1)
+        model = fit_alone(train, params, seed, taught, encoders, jobs=-1)
         model = replace(model, manifest=model.manifest | manifest)
         if held is not None:
             metrics["dev"] = evaluate(held, predict(model, held), seed)
@@ -304,7 +317,7 @@ def fit_alone(
     params: Params,
     seed: int,
     soft: pd.DataFrame | None = None,
-    encoder: Path | None = None,
+    encoders: Sequence[Path] = (),
     folds: int = FOLDS,
     jobs: int = 1,
 ) -> artifact.Model:
@@ -314,7 +327,7 @@ def fit_alone(
     on shared cores the threads wait for each other: one is three to four times faster.
     """
     with threadpool_limits(limits=1):
-        return fit(statements, params, seed, soft=soft, encoder=encoder, folds=folds, jobs=jobs)
+        return fit(statements, params, seed, soft=soft, encoders=encoders, folds=folds, jobs=jobs)
 
 
 def describe(statements: pd.DataFrame) -> dict[str, Any]:
@@ -454,6 +467,15 @@ def _seen(train: pd.DataFrame, taught: pd.DataFrame | None) -> set[str]:
     return {*train["id"], *soft}
 
 
+def _describe_encoders(model: artifact.Model, folder: Path) -> None:
+    """Leave beside each encoder what it was kept from: so it can be given new heads some day."""
+    for which, heads in model.encoders.items():
+        place = (folder / artifact.ENCODERS[which][0]).parent
+        said = heads.encoder.with_name(DESCRIPTION_FILE)
+        if (place / artifact.ENCODER_FILE).is_file() and said.is_file():  # else it is shared
+            shutil.copyfile(said, place / DESCRIPTION_FILE)
+
+
 def _save(
     model: artifact.Model,
     metrics: dict[str, Any],
@@ -482,6 +504,7 @@ def _save(
             served = tracked.log_served(made)
             made.rename(out / name)
         artifact.share_encoder(out / name)
+        _describe_encoders(model, out / name)
     except OSError as error:
         raise _unwritable(out or Path(tempfile.gettempdir()), error) from error
     return served

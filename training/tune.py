@@ -47,7 +47,13 @@ RISK: Final = 0.05
 
 _DIGITS: Final = 4  # of a parameter that is tried: what is printed is what was tried
 _STARTUP: Final = 10  # trials at random, before the estimator has something to go by
-_ACCURATE: Final = ("head_c", "head_balance", "doubt_below")
+_ACCURATE: Final = (
+    "head_c",
+    "head_balance",
+    "doubt_below",
+    "scout_doubt_below",
+    "scout_role_doubt_below",
+)
 _WHEN: Final = ("always", "soft", "own", "unsure", "dyads")
 
 Say = Callable[[str], None]

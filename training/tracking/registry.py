@@ -102,7 +102,11 @@ def content_digest(manifest: Mapping[str, Any]) -> str:
     str
         16 hex digits.
     """
-    encoder = {file: part["sha256"] for file, part in manifest.get("encoder", {}).items()}
+    encoder = {
+        file: part["sha256"]
+        for which in ("encoder", "scout")
+        for file, part in manifest.get(which, {}).items()
+    }
     names = ("sha256", "review_below", "dyad_at_least", "accurate")
     content = {key: manifest.get(key) for key in names} | {"encoder": encoder}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
