@@ -145,11 +145,6 @@ def whole_way(folder: Path, repeats: int) -> list[Figure]:
             "the same with `--jobs 2`, against one process, by the clock",
         ),
         Figure(
-            "`--jobs 2` against one process, CPU time spent",
-            "times",
-            [b.cpu / a.cpu for a, b in zip(one, two, strict=True)],
-        ),
-        Figure(
             f"whole way, {few:,} sentences, start included, one process, of CPU time",
             "sentences/s",
             [few / used.cpu for used in once],

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from scoring import artifact
+from scoring.actors import find_mentions
 from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load, shipped_folder
+from scoring.clauses import Clause
 from scoring.errors import ArtifactTampered
 from scoring.levels import PROBABILITIES
 from scoring.scorer import Scorer
@@ -85,11 +87,9 @@ def test_the_large_encoder_is_asked_where_the_small_one_doubts(model, texts):
         return rows.to_numpy(), [stage.readings for stage in scorer._tier.stages]
 
     small, (all_doubted, none) = scored(0, 0)
-    middle = float(
-        np.quantile(small.max(axis=1), 0.2)
-    )  # some that it doubts, some that it does not
+    middle = float(np.quantile(small.max(axis=1), 0.2))  # below it, it doubts
     some, (_, few) = scored(middle, 0)
-    _, (_, many) = scored(1, 1)
+    _, (_, many) = scored(PARAMS.doubt_below, 1)
     assert none == 0 < few < many <= all_doubted
     alone = Scorer(replace(with_doubt(model, 0, 0), accurate=model.scout, scout=None), "accurate")
     assert (alone.score_lines(texts)[list(PROBABILITIES)].to_numpy() == small).all()
@@ -99,15 +99,12 @@ def test_the_large_encoder_is_asked_where_the_small_one_doubts(model, texts):
 def test_a_teacher_of_two_encoders_says_what_the_tier_says_where_it_doubts(model, texts):
     scorer = Scorer(with_doubt(model, 0.9, 0.9), "accurate")
     tier = scorer._tier
-    from scoring.actors import find_mentions
-    from scoring.clauses import Clause
-
     sentences = [Clause(0, text, find_mentions(text)) for text in texts]
     fast = tier._fast.levels(sentences).max(axis=1)
     said = tier.levels(sentences)
     doubted = np.flatnonzero(fast < PARAMS.doubt_below)
-    assert len(doubted) > 5
-    for row in doubted[:10]:
+    assert len(doubted) > 2
+    for row in doubted:
         assert (tier.read(sentences[row])[0] == said[row]).all()
 
 
