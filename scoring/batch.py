@@ -275,7 +275,7 @@ def score_batches(
             yield _score_and_form(group, settings, form)
         return
     strangers = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, _processes(), begin_process)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_process)
     try:
         pending = deque(
             [_submit(pool, [], settings, form)]
@@ -325,21 +325,6 @@ def _submit(
 def collect_seldom() -> None:
     """Look for garbage in cycles less often: a batch makes many objects, and no cycles."""
     gc.set_threshold(100_000, 20, 100)
-
-
-_IMPORTED_ONCE: Final = ("scoring.batch", "scoring.kernel")
-
-
-def _processes() -> multiprocessing.context.BaseContext:
-    """Choose how processes begin: as copies of one that has imported what all of them need, where there is that.
-
-    Never as copies of this one, which has threads.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(_IMPORTED_ONCE))  # one that is not installed is passed over
-    return context
 
 
 def begin_process() -> None:

@@ -38,7 +38,7 @@ from scoring.encoder import MARKS, MOST_TOKENS, mark
 from scoring.errors import OutputError, TierMissing, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.tiers import Accurate
-from training.dataset import digest, groups, statement_id
+from training.dataset import DataError, digest, groups, statement_id
 from training.pipeline import DESCRIPTION_FILE, OWN, described
 
 if TYPE_CHECKING:
@@ -175,6 +175,33 @@ def keep_aside(statements: pd.DataFrame, seed: int = 5) -> NDArray[np.bool_]:
         if out.sum() >= wanted:
             break
     return out
+
+
+def kept_from(statements: pd.DataFrame, encoder: Path) -> NDArray[np.bool_]:
+    """Choose the statements that another encoder was kept from, and what comes near one of them.
+
+    Parameters
+    ----------
+    statements : pandas.DataFrame
+        From `training.dataset.read`.
+    encoder : Path
+        Folder of the other encoder.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    DataError
+        If it is no such folder, or was kept from none of these statements.
+    """
+    kept = statements["id"].isin(described(encoder)["kept_aside"]).to_numpy()
+    if not kept.any():
+        problem = "expected statements that this encoder was kept from, found none of them here."
+        raise DataError(str(encoder), problem, "Give the data that it was trained with.")
+    group = groups(statements)
+    return np.asarray(np.isin(group, group[kept]))
 
 
 class Tokens:
@@ -372,8 +399,9 @@ def _forward(net: Any, batch: Sequence[Example], pad: int) -> tuple[Any, Any, An
     import torch
 
     ids, attention, marks = _tensors(batch, pad)
-    # Without the instructions for it, bfloat16 is an emulation.
-    quick = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    # Without instructions of its own, bfloat16 is an emulation; a torch that cannot tell is taken to have none.
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    quick = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=quick):
         level, roles, open_ = net(ids, attention)
     return level.float(), roles.float(), open_.float(), marks
@@ -627,8 +655,8 @@ def teach(
     vocabulary : int, optional
         Tokens that the exported encoder keeps (`prune`); by default all.
     aside_of : Path, optional
-        Folder of another encoder: the statements that it was kept from are kept aside, so that the heads of a tier
-        that asks both are fitted on what neither has seen.
+        Folder of another encoder: the statements that it was kept from are kept aside (`kept_from`), so that the
+        heads of a tier that asks both are fitted on what neither has seen.
     say : callable, optional
         Told how far it is.
 
@@ -641,6 +669,7 @@ def teach(
 
     name = BASE[0] if base is None else base.name
     base = base or base_folder()
+    aside = keep_aside(statements) if aside_of is None else kept_from(statements, aside_of)
     try:  # now, not after the hours of training
         out.mkdir(parents=True)
     except OSError as error:
@@ -648,11 +677,6 @@ def teach(
             f"{out}: expected to make this folder, found: {error.strerror}. Give another."
         ) from error
     tokens = Tokens(base)
-    aside = (
-        keep_aside(statements)
-        if aside_of is None
-        else statements["id"].isin(described(aside_of)["kept_aside"]).to_numpy()
-    )
     examples = labelled(statements[~aside], tokens, params)
     if soft_rows is not None:
         examples += soft(soft_rows, tokens, params)

@@ -11,8 +11,8 @@ import pytest
 from scoring.artifact import load, shipped_folder
 from scoring.errors import TierMissing
 from scoring.levels import CODE, PROBABILITIES
-from training.dataset import groups, statement_id
-from training.encoder import EncoderParams, choose, keep_aside, read_labels
+from training.dataset import DataError, groups, statement_id
+from training.encoder import EncoderParams, choose, keep_aside, kept_from, read_labels
 from training.pipeline import OWN
 
 
@@ -113,3 +113,18 @@ def test_a_teacher_labels_other_text_and_a_second_encoder_learns_of_it(
     assert [len(json.loads(parts)) for parts in labels["parts"]] == [3, 3, 1]
     made = teach(statements, tmp_path / "second", EncoderParams(epochs=1), soft_rows=labels)
     assert json.loads((made / "encoder.json").read_text())["soft"] == 3
+
+
+def test_what_another_encoder_was_kept_from_is_kept_aside_with_all_that_comes_near(
+    statements, tmp_path
+):
+    (tmp_path / "encoder.json").write_text(
+        json.dumps({"kept_aside": [statements["id"][3], "none"]})
+    )
+    near = statements.iloc[[3]].assign(id="0" * 12, text=statements["text"][3] + " Again.")
+    more = pd.concat([statements, near], ignore_index=True)
+    assert list(np.flatnonzero(kept_from(more, tmp_path))) == [3, len(statements)]
+    with pytest.raises(DataError, match="found none of them here"):
+        kept_from(statements.drop(index=3), tmp_path)
+    with pytest.raises(DataError, match="expected what 'tension-train encoder' writes"):
+        kept_from(statements, tmp_path / "elsewhere")
