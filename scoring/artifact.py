@@ -304,7 +304,7 @@ def share_encoder(folder: Path, versions: Path | None = None) -> str | None:
     Returns
     -------
     str or None
-        The version whose files serve both, of two encoders that of the large one; None if there is none.
+        The version whose files serve both, or two, if each encoder is of another one; None if there is none.
 
     Raises
     ------
@@ -323,7 +323,7 @@ def share_encoder(folder: Path, versions: Path | None = None) -> str | None:
         for name in names:
             (folder / name).unlink(missing_ok=True)
         homes.append(home)
-    return homes[0] if homes else None
+    return ", ".join(dict.fromkeys(homes)) or None
 
 
 def _same(own: Path, among: Path, parts: dict[str, dict[str, Any]]) -> str | None:

@@ -39,7 +39,6 @@ import pyarrow.parquet as pq
 from scoring.articles import Article, unique
 from scoring.errors import InputError, OutputError, TensionError, UsageError
 from scoring.feeds import read_articles
-from scoring.lazy import expect_much
 from scoring.ledger import Ledger
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.records import RECORD_COLUMNS
@@ -328,9 +327,8 @@ def collect_seldom() -> None:
 
 
 def begin_process() -> None:
-    """Make ready a process that is one of several: for much work, and to end when its parent does."""
+    """Make ready a process that is one of several: it looks for garbage seldom, and ends when its parent does."""
     collect_seldom()
-    expect_much()
     _watch_parent()
 
 

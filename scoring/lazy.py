@@ -11,14 +11,6 @@ COMPILE_AFTER: Final = 10_000
 
 T = TypeVar("T")
 
-_after = COMPILE_AFTER
-
-
-def expect_much() -> None:
-    """Compile before the first sentence: this process is one of several that an archive is shared out to."""
-    global _after
-    _after = 0
-
 
 class Lazy(Generic[T]):
     """A compiled way to do what can be done without it too.
@@ -32,7 +24,7 @@ class Lazy(Generic[T]):
     def __init__(self, make: Callable[[], T | None]) -> None:
         self._make = make
         self._made: T | None = None
-        self._left = _after
+        self._left = COMPILE_AFTER
 
     def __call__(self, sentences: int) -> T | None:
         """Count more sentences; give the fast way, or None as long as the plain one serves.

@@ -400,7 +400,7 @@ def _forward(net: Any, batch: Sequence[Example], pad: int) -> tuple[Any, Any, An
 
     ids, attention, marks = _tensors(batch, pad)
     # Without instructions of its own, bfloat16 is an emulation; a torch that cannot tell is taken to have none.
-    able = getattr(torch.cpu, "get_capabilities", dict)()
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     quick = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=quick):
         level, roles, open_ = net(ids, attention)

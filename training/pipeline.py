@@ -351,6 +351,45 @@ def described(encoder: Path) -> dict[str, Any]:
         raise DataError(str(path), problem, "Give the folder of an encoder.") from error
 
 
+def unseen(statements: pd.DataFrame, encoders: Sequence[Path]) -> NDArray[np.bool_]:
+    """Mark the statements that every encoder was kept from.
+
+    Parameters
+    ----------
+    statements : pandas.DataFrame
+        From `training.dataset.read`.
+    encoders : sequence of Path
+        Folders, at most `MOST_ENCODERS`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    UsageError
+        If there are too many encoders.
+    DataError
+        If a folder is none of an encoder, or the encoders were kept from no statement in common.
+    """
+    if len(encoders) > MOST_ENCODERS:
+        raise UsageError(
+            f"expected at most {MOST_ENCODERS} encoders, a small one and a large one, found {len(encoders)}. "
+            "Give fewer."
+        )
+    aside = np.ones(len(statements), dtype=bool)
+    for encoder in encoders:
+        aside &= statements["id"].isin(described(encoder)["kept_aside"]).to_numpy()
+        if not (encoder / ENCODER_FILE).is_file():
+            problem = f"expected {ENCODER_FILE} beside {DESCRIPTION_FILE}, found none."
+            raise DataError(str(encoder), problem, "A version may share that of another: give it.")
+    if not aside.any():
+        names = ", ".join(map(str, encoders))
+        problem = "expected statements that the encoder was kept from, found none of them here."
+        raise DataError(names, problem, "Give the data that it was trained with.")
+    return aside
+
+
 def _with_heads(
     model: Model,
     statements: pd.DataFrame,
@@ -364,12 +403,7 @@ def _with_heads(
     What they are fitted on is said of statements not seen: the encoders were kept from them; the fast tier's levels
     come from cross-validation, as do those of a stage for the next; its roles from a classifier fitted on the others.
     """
-    unseen = (statements["id"].isin(described(encoder)["kept_aside"]) for encoder in encoders)
-    aside = np.logical_and.reduce([column.to_numpy() for column in unseen])
-    if not aside.any():
-        names = ", ".join(map(str, encoders))
-        problem = "expected statements that the encoder was kept from, found none of them here."
-        raise DataError(names, problem, "Give the data that it was trained with.")
+    aside = unseen(statements, encoders)
     held = statements[aside].reset_index(drop=True)
     fast = replace(model, roles=_fit_roles(statements[~aside], params))
     rows = _Aside(held, out_of_fold[aside], Fast(fast), seed)

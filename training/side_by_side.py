@@ -145,8 +145,12 @@ def _shares(scored: behaviour.Scored, cases: Path) -> dict[str, float]:
 
 
 def _sizes(one: Candidate) -> dict[str, float]:
-    encoder = one.model.manifest.get("encoder", {})
-    sizes = {"model": one.model.manifest["bytes"] / _MB}
-    if encoder:
-        sizes["encoder"] = encoder[artifact.ENCODER_FILE]["bytes"] / _MB
-    return sizes
+    manifest = one.model.manifest
+    files = [
+        manifest[which][name]["bytes"] / _MB
+        for which, names in artifact.ENCODERS.items()
+        if which in manifest
+        for name in names
+    ]
+    sizes = {"model": manifest["bytes"] / _MB}
+    return sizes | ({"encoder": max(files)} if files else {})

@@ -51,11 +51,10 @@ from training.hydrate import CORPUS
 from training.pipeline import (
     DESCRIPTION_FILE,
     FOLDS,
-    MOST_ENCODERS,
     Params,
-    described,
     fit,
     real_rows,
+    unseen,
 )
 
 INNER_FOLDS: Final = 2
@@ -155,13 +154,8 @@ def run(
         say(f"{len(held):,} statements to evaluate on are few: their figures tell next to nothing")
     check_enough(train)
     taught = None if soft is None else soft_rows(soft, held, train["id"])
-    if len(encoders) > MOST_ENCODERS:
-        raise UsageError(
-            f"expected at most {MOST_ENCODERS} encoders, a small one and a large one, found {len(encoders)}. "
-            "Give fewer."
-        )
-    for encoder in encoders:
-        described(encoder)  # now, not after the minutes of training
+    if encoders:
+        unseen(train, encoders)  # now, not after the minutes of training
     name = name or f"{_package()}-{digest(train)[:8]}"
     _check_free(out, name)
     with tracking.open_run(name) as tracked:
@@ -471,9 +465,7 @@ def _describe_encoders(model: artifact.Model, folder: Path) -> None:
     """Leave beside each encoder what it was kept from: so it can be given new heads some day."""
     for which, heads in model.encoders.items():
         place = (folder / artifact.ENCODERS[which][0]).parent
-        said = heads.encoder.with_name(DESCRIPTION_FILE)
-        if (place / artifact.ENCODER_FILE).is_file() and said.is_file():  # else it is shared
-            shutil.copyfile(said, place / DESCRIPTION_FILE)
+        shutil.copyfile(heads.encoder.with_name(DESCRIPTION_FILE), place / DESCRIPTION_FILE)
 
 
 def _save(
@@ -501,10 +493,13 @@ def _save(
             tracked.log_card(made)
             if out is None:
                 return None
+            _describe_encoders(model, made)
             served = tracked.log_served(made)
+            artifact.share_encoder(made, out)
+            for said in made.rglob(DESCRIPTION_FILE):  # goes with an encoder, wherever that lies
+                if not said.with_name(artifact.ENCODER_FILE).is_file():
+                    said.unlink()
             made.rename(out / name)
-        artifact.share_encoder(out / name)
-        _describe_encoders(model, out / name)
     except OSError as error:
         raise _unwritable(out or Path(tempfile.gettempdir()), error) from error
     return served

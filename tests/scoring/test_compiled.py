@@ -170,7 +170,7 @@ def test_the_whole_way_is_the_same(model, monkeypatch):
     monkeypatch.setattr(scoring.lazy, "find_spec", lambda name: None)
     plain = Scorer(model).score_frame(texts)
     monkeypatch.undo()
-    monkeypatch.setattr(scoring.lazy, "_after", 0)
+    monkeypatch.setattr(scoring.lazy, "COMPILE_AFTER", 0)
     scorer = Scorer(model)
     quick = scorer.score_frame(texts)
     assert isinstance(scorer._screen(0), compiled.Screen)
@@ -192,7 +192,7 @@ def test_it_is_made_once_there_is_enough_to_do(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(4, 1 << 22), (4, 1000), (3, 1 << 10)])
 def test_a_classifier_of_another_size_is_left_to_scikit_learn(model, monkeypatch, shape):
-    monkeypatch.setattr(scoring.lazy, "_after", 0)
+    monkeypatch.setattr(scoring.lazy, "COMPILE_AFTER", 0)
     other = copy.deepcopy(model.level)
     assert compiled.fits(other)
     other["classifier"].coef_ = np.broadcast_to(0.0, shape)

@@ -441,8 +441,8 @@ def test_a_job_is_submitted_with_the_package_along(cluster, news, tmp_path):
         for path in (ROOT / "scoring").rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 file.write(path, path.relative_to(ROOT))
-        for path in shipped.iterdir():
-            file.write(path, f"scoring/models/{shipped.name}/{path.name}")
+        for path in shipped.rglob("*"):
+            file.write(path, Path("scoring/models", shipped.name, path.relative_to(shipped)))
         file.writestr("scoring/models/CHAMPION", shipped.name)
     script = tmp_path / "tension.py"
     script.write_text("from scoring.cli import main\n\nmain()\n")

@@ -13,12 +13,12 @@ from scoring import artifact
 from scoring.actors import find_mentions
 from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load, shipped_folder
 from scoring.clauses import Clause
-from scoring.errors import ArtifactTampered
+from scoring.errors import ArtifactTampered, UsageError
 from scoring.levels import PROBABILITIES
 from scoring.scorer import Scorer
 from training.dataset import DataError, read
 from training.hydrate import CORPUS
-from training.pipeline import DESCRIPTION_FILE, Params, fit
+from training.pipeline import DESCRIPTION_FILE, Params, fit, unseen
 
 PARAMS = Params(level_bits=12, role_bits=12, scout_doubt_below=0.7, scout_role_doubt_below=0.6)
 
@@ -140,4 +140,9 @@ def test_encoders_that_were_kept_from_nothing_in_common(statements, encoder, tmp
     said = {"kept_aside": list(statements["id"].tail(20))}
     (other / DESCRIPTION_FILE).write_text(json.dumps(said))
     with pytest.raises(DataError, match="that the encoder was kept from, found none"):
-        fit(statements, PARAMS, seed=0, encoders=[encoder, other])
+        unseen(statements, [encoder, other])
+    with pytest.raises(UsageError, match="at most 2 encoders"):
+        unseen(statements, [encoder, other, encoder])
+    (other / ENCODER_FILE).unlink()
+    with pytest.raises(DataError, match=r"expected encoder\.onnx beside encoder\.json"):
+        unseen(statements, [other])
