@@ -813,7 +813,7 @@ def test_hostile_titles(tmp_path: Path, unit: str, wrap: str) -> None:
     title = wrap.format(unit * (200_000 // len(unit)))
     start = time.process_time()
     read_bytes(tmp_path, "a.xml", rss(f"<item><title>Kept {title}</title></item>"))
-    assert time.process_time() - start < 5.0  # about 0.5 s; what is quadratic takes minutes
+    assert time.process_time() - start < 20  # about 0.5 s; what is quadratic takes minutes
 
 
 @pytest.mark.parametrize(
@@ -833,7 +833,7 @@ def test_hostile_bodies(tmp_path: Path, unit: str) -> None:
     data = json.dumps({"items": [{"content_text": unit * (500_000 // len(unit)) + "!"}]})
     start = time.process_time()
     [article], _ = read_bytes(tmp_path, "a.json", data)
-    assert time.process_time() - start < 5.0
+    assert time.process_time() - start < 20
     assert article.text
 
 

@@ -122,4 +122,4 @@ def test_hostile_markup_is_read_fast(read: Callable[[str], object], unit: str) -
     markup = "<p>" + unit * (500_000 // len(unit))
     start = time.process_time()
     read(markup)
-    assert time.process_time() - start < 5.0  # about 0.5 s; what is quadratic takes minutes
+    assert time.process_time() - start < 20  # about 0.5 s; what is quadratic takes minutes
