@@ -15,6 +15,12 @@ from training.dataset import DataError, groups, statement_id
 from training.encoder import EncoderParams, choose, keep_aside, kept_from, read_labels
 from training.pipeline import OWN
 
+# Of torch and onnxscript, of their own code, when they write ONNX.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:# The axis name. length will not be used:UserWarning"),
+]
+
 
 @pytest.fixture(scope="module")
 def taught(statements, tmp_path_factory):
