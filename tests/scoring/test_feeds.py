@@ -813,7 +813,7 @@ def test_hostile_titles(tmp_path: Path, unit: str, wrap: str, cpu_seconds) -> No
     data = rss(f"<item><title>Kept {title}</title></item>")
     assert (
         cpu_seconds(lambda: read_bytes(tmp_path, "a.xml", data)) < 5.0
-    )  # about 0.5 s; what is quadratic takes minutes
+    )  # about 0.5 s; quadratic: minutes
 
 
 @pytest.mark.parametrize(
