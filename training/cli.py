@@ -138,6 +138,13 @@ def run_(
             help="Encoder of the accurate tier, from 'tension-train encoder'; if given twice, first a small one."
         ),
     ] = None,
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Labelled statements that nothing learned from: probabilities are calibrated on these. "
+            "Default: on the training statements, by cross-validation."
+        ),
+    ] = None,
     study: Annotated[
         bool, typer.Option("--study", help="Also train without each pool and part of the data.")
     ] = False,
@@ -157,6 +164,7 @@ def run_(
         name=version,
         soft=soft,
         encoders=encoder or [],
+        calibrate=calibrate or [],
         study=study,
         say=say,
     )
@@ -305,6 +313,12 @@ def hydrate(
         Path | None,
         typer.Option("--held-out", help="Also write the held-out statements, to measure on."),
     ] = None,
+    fresh: Annotated[
+        Path | None,
+        typer.Option(
+            "--fresh", help="Also write those that nothing learned from, to calibrate on."
+        ),
+    ] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="Folder of the labels; default: training/corpus.")
     ] = None,
@@ -319,10 +333,10 @@ def hydrate(
     from training.dataset import labels
 
     corpus = corpus or hydration.CORPUS
-    paths = [path for path in (out, held_out) if path is not None]
-    hydration.check_outputs(inputs, paths, corpus)
-    folders = (corpus, corpus / hydration.HELD_OUT)
-    wanted = {path: labels([folder]) for path, folder in zip(paths, folders, strict=False)}
+    parts = {"": out, hydration.HELD_OUT: held_out, hydration.FRESH: fresh}
+    paths = {part: path for part, path in parts.items() if path is not None}
+    hydration.check_outputs(inputs, list(paths.values()), corpus)
+    wanted = {path: labels([corpus / part]) for part, path in paths.items()}
     sources = hydration.sources(corpus)
     problems = _Problems()
     with _bytes_read(inputs) as on_bytes:

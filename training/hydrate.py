@@ -21,10 +21,13 @@ from scoring.sentences import split_sentences
 from training.dataset import FIELDS, LABEL_FIELDS, DataError, statement_id
 
 CORPUS: Final = Path(__file__).parent / "corpus"
-"""Folder of the labels: ``*.jsonl`` to train on, ``held_out/*.jsonl`` to measure on."""
+"""Folder of the labels: ``*.jsonl`` to train on, its subfolders for what is not."""
 
 HELD_OUT: Final = "held_out"
 """Subfolder of the labels to measure on: reading the folder above does not read it."""
+
+FRESH: Final = "base_rates"
+"""Subfolder of the labels kept apart to measure base rates: no fast tier learns from them, so they calibrate too."""
 
 # The first labels, those of coder "gold", are of sentences that a simpler rule had cut: it lost the
 # closing quotation mark. They are found only if the texts are cut like that once more.
@@ -179,7 +182,7 @@ def check_outputs(inputs: Sequence[str], outputs: Sequence[Path], corpus: Path =
     inputs : sequence of str
         As of `hydrate`.
     outputs : sequence of Path
-        The file to train on and, if wanted, the one to measure on.
+        The file to train on first, then those that are not.
     corpus : Path, optional
         Folder of the labels.
 
@@ -197,10 +200,11 @@ def check_outputs(inputs: Sequence[str], outputs: Sequence[Path], corpus: Path =
                 "Name another file, or other folders with --from."
             )
     if len(set(written)) < len(written):
-        raise UsageError(f"expected two outputs, found {outputs[0]} twice. Name another.")
+        twice = next(path for path in outputs if written.count(path.resolve()) > 1)
+        raise UsageError(f"expected two outputs, found {twice} twice. Name another.")
     for path in written[1:]:
         if path.parent == corpus.resolve():
             raise UsageError(
                 f"{path}: expected held-out statements outside of the folder that is trained on, "
-                "found them in it. Name another file with --held-out."
+                "found them in it. Name another file with --held-out or --fresh."
             )

@@ -36,8 +36,12 @@ from training.dataset import DataError, groups
 
 FOLDS: Final = 5
 MOST_ENCODERS: Final = 2
+LEAST_FRESH: Final = 30
+"""Statements from which a temperature is taken, where it is not by cross-validation."""
+
 DESCRIPTION_FILE: Final = "encoder.json"
-"""In an encoder's folder: what it was trained on, and which statements it was kept from."""
+"""In an encoder's folder: what it was trained on, which statements it was kept from (``kept_aside``) and, if there are
+any, which it learned from that are kept apart from all others (``also_seen``)."""
 
 OWN: Final = "own"
 """Pool of the statements that we wrote (``training/corpus/own.jsonl``): trained on, never measured on."""
@@ -101,8 +105,8 @@ class Params:
     dyad_at_least: float = 0.5
     soft_weight: float = 1.0
     soft_balance: float = 0.6
-    doubt_below: float = 0.93
-    scout_doubt_below: float = 0.8
+    doubt_below: float = 0.95
+    scout_doubt_below: float = 0.9
     scout_role_doubt_below: float = 0.8
     head_c: float = 0.03
     role_head_c: float = 1.0
@@ -150,6 +154,7 @@ def fit(
     *,
     soft: pd.DataFrame | None = None,
     encoders: Sequence[Path] = (),
+    calibrate: pd.DataFrame | None = None,
     folds: int = FOLDS,
     jobs: int = 1,
 ) -> Model:
@@ -168,6 +173,9 @@ def fit(
     encoders : sequence of Path, optional
         One folder that `training.encoder.teach` wrote, or two: of a small encoder, and of the large one that is
         asked where that leaves doubt.
+    calibrate : pandas.DataFrame, optional
+        Statements that nothing learned from, no teacher and no encoder either: the temperatures come from these. A
+        teacher that knew the training statements passes a little of them on, and cross-validation does not see it.
     folds : int, optional
         Folds from which temperature and review threshold come; 0 does without both: levels and dyads are the same,
         probabilities not calibrated, nothing is marked, and it takes a fraction of the time.
@@ -180,7 +188,7 @@ def fit(
         Without a version: training adds it to the manifest when the model is saved.
     """
     masked = mask_all(statements["text"])
-    levels = np.array([CODE[level] for level in statements["level"]], dtype=np.int64)
+    levels = _codes(statements)
     weights = _weights(statements, levels, params)
     taught = None if soft is None else _taught(soft, levels, params)
     if not folds:
@@ -191,8 +199,12 @@ def fit(
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     splits = list(parts.split(masked, levels, groups(statements)))
     logits = _out_of_fold(masked, levels, weights, splits, params, taught, jobs)
-    temperature = _temperature(logits[real], levels[real])
     level = _fit_level(masked, levels, weights, params, taught)
+    if calibrate is None:
+        temperature = _temperature(logits[real], levels[real])
+    else:
+        fresh = np.asarray(level.decision_function(mask_all(calibrate["text"])))
+        temperature = _temperature(fresh, _codes(calibrate))
     _cool(level[-1], temperature)
     out_of_fold = _softmax(logits / temperature)
     manifest = {
@@ -203,7 +215,8 @@ def fit(
     model = Model(level, _fit_roles(statements, params), manifest)
     if not encoders:
         return model
-    return _with_heads(model, statements, out_of_fold, encoders, params, seed)
+    fresh_rows = None if calibrate is None else _Fresh(_unknown(calibrate, encoders), Fast(model))
+    return _with_heads(model, statements, out_of_fold, encoders, params, seed, fresh_rows)
 
 
 def real_rows(statements: pd.DataFrame) -> NDArray[np.bool_]:
@@ -216,6 +229,15 @@ def mask_all(texts: pd.Series[str]) -> pd.DataFrame:
     """Mask the actors of sentences: the input of the level classifier."""
     cleaned = [clean_text(text) for text in texts]
     return pd.DataFrame({"text": [mask(text, find_mentions(text)) for text in cleaned]})
+
+
+def _codes(statements: pd.DataFrame) -> NDArray[np.int64]:
+    return np.array([CODE[level] for level in statements["level"]], dtype=np.int64)
+
+
+def _clauses(statements: pd.DataFrame) -> list[Clause]:
+    texts = map(clean_text, statements["text"])
+    return [Clause(0, text, find_mentions(text)) for text in texts]
 
 
 def _level_weights(levels: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
@@ -345,6 +367,7 @@ def described(encoder: Path) -> dict[str, Any]:
     try:
         found = dict(json.loads(path.read_text(encoding="utf-8")))
         found["kept_aside"] = list(map(str, found["kept_aside"]))
+        found["also_seen"] = list(map(str, found.get("also_seen", ())))
         return found
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = f"expected what 'tension-train encoder' writes, found none ({error!r})."
@@ -390,6 +413,12 @@ def unseen(statements: pd.DataFrame, encoders: Sequence[Path]) -> NDArray[np.boo
     return aside
 
 
+def _unknown(statements: pd.DataFrame, encoders: Sequence[Path]) -> pd.DataFrame:
+    """Leave out what an encoder has learned from although it is kept apart from the others."""
+    seen = {id_ for encoder in encoders for id_ in described(encoder)["also_seen"]}
+    return statements[~statements["id"].isin(seen)]
+
+
 def _with_heads(
     model: Model,
     statements: pd.DataFrame,
@@ -397,6 +426,7 @@ def _with_heads(
     encoders: Sequence[Path],
     params: Params,
     seed: int,
+    fresh: _Fresh | None,
 ) -> Model:
     """Fit the accurate tier's heads, stage by stage, on the statements that no encoder was shown.
 
@@ -406,12 +436,13 @@ def _with_heads(
     aside = unseen(statements, encoders)
     held = statements[aside].reset_index(drop=True)
     fast = replace(model, roles=_fit_roles(statements[~aside], params))
-    rows = _Aside(held, out_of_fold[aside], Fast(fast), seed)
+    rows = _Aside(held, out_of_fold[aside], Fast(fast), seed, fresh)
     doubtful = rows.levels.max(axis=1) < params.doubt_below
     second = min(params.scout_doubt_below, params.doubt_below)
+    doubts = (params.doubt_below, second)[: len(encoders)]
     stages = [
-        rows.add(encoder, doubt_below, params)
-        for encoder, doubt_below in zip(encoders, (params.doubt_below, second), strict=False)
+        rows.add(encoder, doubt_below, params, last=number == len(encoders))
+        for number, (encoder, doubt_below) in enumerate(zip(encoders, doubts, strict=True), 1)
     ]
     # The statements kept aside may be harder than others: the heads see this share of all.
     in_doubt = float((out_of_fold[real_rows(statements)].max(axis=1) < params.doubt_below).mean())
@@ -444,15 +475,20 @@ class _Aside:
         Its roles are asked here.
     seed : int
         Of the folds.
+    fresh : _Fresh, optional
+        Where the temperatures come from; by default from these statements, by cross-validation.
     """
 
     def __init__(
-        self, held: pd.DataFrame, levels: NDArray[np.float64], fast: Fast, seed: int
+        self,
+        held: pd.DataFrame,
+        levels: NDArray[np.float64],
+        fast: Fast,
+        seed: int,
+        fresh: _Fresh | None = None,
     ) -> None:
-        self._held, self.levels = held, levels.copy()
-        texts = map(clean_text, held["text"])
-        self._clauses = [Clause(0, text, find_mentions(text)) for text in texts]
-        self._codes = np.array([CODE[level] for level in held["level"]])
+        self._held, self.levels, self._fresh = held, levels.copy(), fresh
+        self._clauses, self._codes = _clauses(held), _codes(held)
         folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
         self._splits = list(folds.split(held, self._codes, groups(held)))
         self._speaking = [row for row, dyads in enumerate(held["dyads"]) if dyads]
@@ -461,9 +497,9 @@ class _Aside:
         self._roles = fast.roles(speaking, self._found)
 
     def add(
-        self, encoder: Path, doubt_below: float, params: Params
+        self, encoder: Path, doubt_below: float, params: Params, last: bool
     ) -> tuple[Heads, dict[str, Any]]:
-        """Fit the heads of a stage; from then on `levels` and the roles are those after it.
+        """Fit the heads of a stage; from then on `levels` and, if another follows, the roles are those after it.
 
         Returns
         -------
@@ -475,14 +511,15 @@ class _Aside:
         files = (encoder / ENCODER_FILE, encoder / TOKENIZER_FILE)
         reader = Encoder(*(path.read_bytes() for path in files))
         readings = [reader.read(clause.text, clause.mentions) for clause in self._clauses]
-        level, temperature = self._add_level(readings, doubt_below, params)
-        roles = self._add_roles(readings, params)
-        known = {key: value for key, value in described(encoder).items() if key != "kept_aside"}
+        level, temperature = self._add_level(reader, readings, doubt_below, params)
+        roles = self._add_roles(readings, params, last)
+        known = described(encoder)
+        del known["also_seen"]
         known["kept_aside"] = len(self._held)
         return Heads(level, roles, *files), {"temperature": temperature, "encoder": known}
 
     def _add_level(
-        self, readings: list[Reading], doubt_below: float, params: Params
+        self, reader: Encoder, readings: list[Reading], doubt_below: float, params: Params
     ) -> tuple[Pipeline, float]:
         pairs = zip(readings, self.levels, strict=True)
         features = np.array([level_features(*both) for both in pairs])
@@ -496,14 +533,17 @@ class _Aside:
         logits = np.zeros((len(features), len(LEVELS)))
         for train, rest in self._splits:
             logits[rest] = fitted(train).decision_function(features[rest])
-        temperature = _temperature(logits, self._codes)
         head = fitted(np.arange(len(features)))
+        if self._fresh is None:
+            temperature = _temperature(logits, self._codes)
+        else:
+            temperature = self._fresh.add(reader, head, doubt_below)
         _cool(head[-1], temperature)
         asked = self.levels.max(axis=1) < doubt_below
         self.levels[asked] = _softmax(logits / temperature)[asked]
         return head, temperature
 
-    def _add_roles(self, readings: list[Reading], params: Params) -> Pipeline:
+    def _add_roles(self, readings: list[Reading], params: Params, last: bool) -> Pipeline:
         parts = zip(self._found, self._roles, self._speaking, strict=True)
         features = [role_features(found, before, readings[row]) for found, before, row in parts]
         gold = self._held["dyads"].iloc[self._speaking]
@@ -514,14 +554,50 @@ class _Aside:
             rows = np.vstack([features[at] for at in which])
             return head.fit(rows, np.concatenate([are[at] for at in which]))
 
+        head = fitted(list(range(len(features))))
+        if last:
+            return head
         place = {row: at for at, row in enumerate(self._speaking)}
         after = list(self._roles)
         for train, rest in self._splits:
-            head = fitted([place[row] for row in train if row in place])
+            other = fitted([place[row] for row in train if row in place])
             for at in (place[row] for row in rest if row in place):
-                after[at] = np.asarray(head.predict_proba(features[at])[:, 1])
+                after[at] = np.asarray(other.predict_proba(features[at])[:, 1])
         self._roles = after
-        return fitted(list(range(len(features))))
+        return head
+
+
+class _Fresh:
+    """Statements that nothing learned from, and what the stages so far say of them: temperatures come from these.
+
+    Parameters
+    ----------
+    statements : pandas.DataFrame
+        The statements.
+    fast : Fast
+        Calibrated.
+    """
+
+    def __init__(self, statements: pd.DataFrame, fast: Fast) -> None:
+        self._clauses, self._codes = _clauses(statements), _codes(statements)
+        self._levels = fast.levels(self._clauses)
+
+    def add(self, reader: Encoder, head: Pipeline, doubt_below: float) -> float:
+        """Give the temperature of a stage's head, from the statements of which it is asked."""
+        asked = np.flatnonzero(self._levels.max(axis=1) < doubt_below)
+        if len(asked) < LEAST_FRESH:
+            raise DataError(
+                "statements to calibrate on",
+                f"expected at least {LEAST_FRESH} of which an encoder is asked, found {len(asked)}.",
+                "Give more with --calibrate, or none.",
+            )
+        clauses = [self._clauses[row] for row in asked]
+        readings = [reader.read(clause.text, clause.mentions) for clause in clauses]
+        pairs = zip(readings, self._levels[asked], strict=True)
+        logits = head.decision_function(np.array([level_features(*both) for both in pairs]))
+        temperature = _temperature(logits, self._codes[asked])
+        self._levels[asked] = _softmax(logits / temperature)
+        return temperature
 
 
 def _are_dyads(

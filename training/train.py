@@ -51,6 +51,7 @@ from training.hydrate import CORPUS
 from training.pipeline import (
     DESCRIPTION_FILE,
     FOLDS,
+    LEAST_FRESH,
     Params,
     fit,
     real_rows,
@@ -97,6 +98,7 @@ def run(
     name: str | None = None,
     soft: Path | None = None,
     encoders: Sequence[Path] = (),
+    calibrate: Sequence[Path] = (),
     study: bool = False,
     say: Say = lambda _: None,
 ) -> Outcome:
@@ -121,6 +123,9 @@ def run(
         Parquet of sentences that the encoder's teacher labelled (``tension-train soft-labels``).
     encoders : sequence of Path, optional
         Folder of the accurate tier's encoder (``tension-train encoder``); or two, first that of a small one.
+    calibrate : sequence of Path, optional
+        Labelled statements that nothing learned from (`training.pipeline.fit`); those that come near a training one
+        are left out.
     study : bool, optional
         Also train without each pool and without each part of the data: some minutes more.
     say : callable, optional
@@ -133,7 +138,7 @@ def run(
     Raises
     ------
     DataError
-        If a labelled statement is not as it should be, or is in both `data` and `dev`.
+        If a labelled statement is not as it should be, or is in two of `data`, `dev` and `calibrate`.
     UsageError
         If the version is there already.
     TrackingError
@@ -154,6 +159,7 @@ def run(
         say(f"{len(held):,} statements to evaluate on are few: their figures tell next to nothing")
     check_enough(train)
     taught = None if soft is None else soft_rows(soft, held, train["id"])
+    fresh = fresh_rows(calibrate, train, held, taught) if calibrate else None
     if encoders:
         unseen(train, encoders)  # now, not after the minutes of training
     name = name or f"{_package()}-{digest(train)[:8]}"
@@ -164,20 +170,25 @@ def run(
             manifest["soft"] = len(taught)
         if held is not None:
             manifest["dev"] = describe(held) | {"left_out_of_train": len(near)}
+        if fresh is not None:
+            manifest["calibrate"] = describe(fresh)
+            say(f"calibrating on {len(fresh):,} statements that nothing learned from")
         _log_origin(tracked, manifest)
         tracked.log_environment()
         tracked.log_data(train, "train", manifest["train"]["digest"])
         if held is not None:
             tracked.log_data(held, "dev", manifest["dev"]["digest"])
+        if fresh is not None:
+            tracked.log_data(fresh, "calibrate", manifest["calibrate"]["digest"])
         say(f"cross-validating on {len(train):,} statements")
-        out_of_fold = cross_validate(train, params, seed, taught)
+        out_of_fold = cross_validate(train, params, seed, taught, fresh)
         real = real_rows(train)
         measured = train[real].reset_index(drop=True)
         metrics: dict[str, Any] = {"cv": evaluate(measured, out_of_fold.take(real), seed)}
         if doubt := in_doubt(metrics["cv"]):
             say(doubt)
         say("fitting on all of them")
-        model = fit_alone(train, params, seed, taught, encoders, jobs=-1)
+        model = fit_alone(train, params, seed, taught, encoders, fresh, jobs=-1)
         model = replace(model, manifest=model.manifest | manifest)
         if held is not None:
             metrics["dev"] = evaluate(held, predict(model, held), seed)
@@ -187,7 +198,7 @@ def run(
         with threadpool_limits(limits=1):  # as in `fit_alone`
             metrics["baselines"] = _baselines(measured, held, seed)
         if study:
-            metrics |= _studies(train, taught, held, params, seed, say)
+            metrics |= _studies(train, taught, fresh, held, params, seed, say)
         for part in ("cv", "dev", "dev.accurate"):
             if part in metrics:
                 tracked.log_metrics(part, metrics[part])
@@ -232,16 +243,55 @@ def soft_rows(
     return apart(named[~named["id"].isin(held["id"])], held)[0]
 
 
+def fresh_rows(
+    paths: Sequence[Path],
+    train: pd.DataFrame,
+    held: pd.DataFrame | None,
+    taught: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Read the statements that temperatures come from, but for those that come near one that is learned from.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Labelled statements.
+    train : pandas.DataFrame
+        Training statements.
+    held : pandas.DataFrame or None
+        Held-out statements.
+    taught : pandas.DataFrame, optional
+        A teacher's labels, from `soft_rows`.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    DataError
+        If one of them is learned from or held out, or too few are left.
+    """
+    fresh = read(paths)
+    for others in (train, held, taught):
+        if others is not None:
+            fresh, _ = apart(fresh, others)
+    if len(fresh) < LEAST_FRESH:
+        problem = f"expected at least {LEAST_FRESH} that come near none that is learned from, found {len(fresh)}."
+        raise DataError("statements to calibrate on", problem, "Give more with --calibrate.")
+    return fresh
+
+
 def _studies(
     train: pd.DataFrame,
     taught: pd.DataFrame | None,
+    fresh: pd.DataFrame | None,
     held: pd.DataFrame | None,
     params: Params,
     seed: int,
     say: Say,
 ) -> dict[str, Any]:
     def fit_on(statements: pd.DataFrame, soft: pd.DataFrame | None) -> artifact.Model:
-        return fit_alone(statements, params, seed, soft, folds=INNER_FOLDS)
+        return fit_alone(statements, params, seed, soft, calibrate=fresh, folds=INNER_FOLDS)
 
     def measure(model: artifact.Model, statements: pd.DataFrame) -> Metrics:
         return evaluate(statements, predict(model, statements), seed)
@@ -264,6 +314,7 @@ def cross_validate(
     params: Params,
     seed: int,
     soft: pd.DataFrame | None = None,
+    calibrate: pd.DataFrame | None = None,
     inner: int = INNER_FOLDS,
 ) -> Predictions:
     """Predict each statement with a model that saw neither it nor a near-duplicate of it.
@@ -279,6 +330,8 @@ def cross_validate(
     soft : pandas.DataFrame, optional
         A teacher's labels, in the training of every fold. The teacher knew the statements, so it may pass a
         little of the held-out ones on: figures on held-out data are the cleaner ones.
+    calibrate : pandas.DataFrame, optional
+        As of `training.pipeline.fit`, for the model of every fold.
     inner : int, optional
         Folds within each fold, for its temperature; 0: levels and dyads alone are wanted (`training.pipeline.fit`).
 
@@ -290,7 +343,7 @@ def cross_validate(
 
     def fold(train: NDArray[np.int64], held: NDArray[np.int64]) -> Predictions:
         rows = statements.iloc[train].reset_index(drop=True)
-        model = fit_alone(rows, params, seed, soft, folds=inner)
+        model = fit_alone(rows, params, seed, soft, calibrate=calibrate, folds=inner)
         return predict(model, statements.iloc[held])
 
     splits = list(folds_of(statements, seed))
@@ -312,6 +365,7 @@ def fit_alone(
     seed: int,
     soft: pd.DataFrame | None = None,
     encoders: Sequence[Path] = (),
+    calibrate: pd.DataFrame | None = None,
     folds: int = FOLDS,
     jobs: int = 1,
 ) -> artifact.Model:
@@ -321,7 +375,16 @@ def fit_alone(
     on shared cores the threads wait for each other: one is three to four times faster.
     """
     with threadpool_limits(limits=1):
-        return fit(statements, params, seed, soft=soft, encoders=encoders, folds=folds, jobs=jobs)
+        return fit(
+            statements,
+            params,
+            seed,
+            soft=soft,
+            encoders=encoders,
+            calibrate=calibrate,
+            folds=folds,
+            jobs=jobs,
+        )
 
 
 def describe(statements: pd.DataFrame) -> dict[str, Any]:

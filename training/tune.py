@@ -422,7 +422,7 @@ class _Measure:
     def __call__(self, params: Params) -> tuple[dict[str, float], Sums]:
         """Give all figures, by name, and what each group of near-duplicates adds to the sums of the objective."""
         inner = INNER_FOLDS if self.objective.calibrated else 0
-        predicted = cross_validate(self._train, params, self._seed, self._soft, inner)
+        predicted = cross_validate(self._train, params, self._seed, self._soft, inner=inner)
         rows_of = statistics(self._measured, predicted.take(self._real))
         kept = {name: rows_of[name] for name in ("confusion", self.objective.statistic)}
         return self._figures(rows_of), {name: self._by_group(rows) for name, rows in kept.items()}
