@@ -30,7 +30,7 @@ PER: Final = {"threat": 150, "warning": 150, "protest": 150, "none": 300}
 SHEET_COLUMNS: Final = ("n", "text", "code")
 """Columns of the sheet: the statement, and a column left empty for the code."""
 
-_COLUMNS: Final = ("text", "level", "score", *PROBABILITIES, "publisher", "model")
+_COLUMNS: Final = ("text", "level", "score", *PROBABILITIES, "review", "publisher", "model")
 _NO_PUBLISHER: Final = "not given"
 
 Array = NDArray[np.float64]
@@ -63,7 +63,8 @@ class Sample(NamedTuple):
     Parameters
     ----------
     rows : pandas.DataFrame
-        Columns ``called``, ``coded`` (levels), ``publisher`` (str) and ``unsure`` (bool).
+        Columns ``called``, ``coded`` (levels), ``publisher`` (str), ``unsure`` (bool) and, unless the key is older
+        than that, ``review`` (bool): whether the score was marked.
     population : dict of str to dict of str to int
         Called level -> publisher -> statements called so in the tables that were drawn from.
     model, tier : str
@@ -146,7 +147,7 @@ def draw(
     sheet : pandas.DataFrame
         Columns `SHEET_COLUMNS`; nothing in it tells the score.
     key : list of dict
-        For each ``n`` of the sheet: ``id``, ``called``, the probabilities, ``publisher``,
+        For each ``n`` of the sheet: ``id``, ``called``, the probabilities, ``review``, ``publisher``,
         ``model``, ``tier``, ``population``: publisher -> statements called so, and ``left_out``.
 
     Raises
@@ -178,6 +179,7 @@ def draw(
             "id": row["id"],
             "called": row["level"],
             **{name: float(row[name]) for name in PROBABILITIES},
+            "review": bool(row["review"]),
             "publisher": row["publisher"],
             "model": row["model"],
             "tier": _tier(row["model"]),
@@ -291,6 +293,8 @@ def read_coded(key: Path, coded: Path) -> Sample:
         ],
         columns=["called", "coded", "publisher", "unsure"],
     )
+    if all("review" in row for row in drawn.values()):
+        rows["review"] = [bool(row["review"]) for row in drawn.values()]
     populations = {row["called"]: row["population"] for row in drawn.values()}
     first = next(iter(drawn.values()))
     return Sample(rows, populations, first["model"], first["tier"], first["left_out"])
@@ -356,7 +360,8 @@ def measure(sample: Sample, seed: int = 0, resamples: int = RESAMPLES) -> dict[s
         ``model``; and flat names -> float: ``threat.precision`` (called so: is so),
         ``threat.any_precision`` (called so: is of any level), ``threat.at_least_warning``,
         ``threat.base_rate`` (share of all statements); of any level ``any.precision``,
-        ``any.recall``, ``any.f1``, ``any.base_rate``; each with ``.low`` and ``.high``; counts
+        ``any.recall``, ``any.f1``, ``any.base_rate``; ``review.share`` (marked, of all statements),
+        ``review.errors_caught`` (marked, of those called a wrong level); each with ``.low`` and ``.high``; counts
         ``rows``, ``population``, ``unsure``, ``threat.rows``, ``threat.population``,
         ``called.<level>.<coded>``; all of them also as ``publisher.<name>.<figure>``; and
         ``left_out``. What is undefined is left out: of a publisher of which no statement of a level
@@ -410,8 +415,10 @@ def _measured(
     rows: pd.DataFrame, called: Mapping[str, int], rng: np.random.Generator, resamples: int
 ) -> Metrics:
     """Figures of the rows given, which stand for so many called each level."""
-    counts = np.zeros((len(LEVELS), len(LEVELS)))  # called, coded
-    np.add.at(counts, (rows["called"].map(CODE), rows["coded"].map(CODE)), 1)
+    marked = rows.get("review", pd.Series(False, rows.index)).astype(int)
+    cells = np.zeros((len(LEVELS), len(LEVELS), 2))  # called, coded, marked for review or not
+    np.add.at(cells, (rows["called"].map(CODE), rows["coded"].map(CODE), marked), 1)
+    counts = cells.reshape(len(LEVELS), -1)
     size = np.array([called.get(level, 0) for level in LEVELS], dtype=float)
     drawn = [_figures(_weighted(_resampled(counts, rng, resamples), size))] if resamples else []
     out = with_intervals(_figures(_weighted(counts[None], size)), drawn)
@@ -424,12 +431,17 @@ def _measured(
         out[f"{level}.rows"] = float(counts[code].sum())
         out[f"{level}.population"] = float(size[code])
         for other, name in enumerate(LEVELS):
-            out[f"called.{level}.{name}"] = float(counts[code, other])
-    return {name: value for name, value in out.items() if not np.isnan(value)}
+            out[f"called.{level}.{name}"] = float(cells[code, other].sum())
+    unknown = () if "review" in rows else ("review.share", "review.errors_caught")
+    return {
+        name: value
+        for name, value in out.items()
+        if not (np.isnan(value) or name.startswith(unknown))
+    }
 
 
 def _resampled(counts: Array, rng: np.random.Generator, resamples: int) -> Array:
-    """Draw the coded levels of each called level again: shape (resamples, called, coded)."""
+    """Draw the rows of each called level again: shape (resamples, *counts.shape)."""
     out = np.zeros((resamples, *counts.shape))
     for code, row in enumerate(counts):
         if n := int(row.sum()):
@@ -438,13 +450,18 @@ def _resampled(counts: Array, rng: np.random.Generator, resamples: int) -> Array
 
 
 def _weighted(counts: Array, size: Array) -> Array:
-    """Weight the rows of (batch, called, coded) to the size of each called level; NaN: none drawn."""
-    shares = ratio(counts, np.repeat(counts.sum(axis=2, keepdims=True), len(LEVELS), axis=2))
+    """Weight the rows of (batch, called, ...) to the size of each called level; NaN: none drawn."""
+    drawn = np.broadcast_to(counts.sum(axis=2, keepdims=True), counts.shape)
+    shares = ratio(counts, drawn)
     return np.asarray(np.where(size[:, None] > 0, shares * size[:, None], 0))
 
 
-def _figures(matrix: Array) -> dict[str, Array]:
-    """Figures of weighted matrices (batch, called, coded): name -> shape (batch,)."""
+def _figures(weighted: Array) -> dict[str, Array]:
+    """Figures of weighted rows (batch, called, coded and marked or not): name -> shape (batch,)."""
+    cells = weighted.reshape(-1, len(LEVELS), len(LEVELS), 2)
+    matrix, marked = cells.sum(axis=3), cells[..., 1]
+    right_marked = np.trace(marked, axis1=1, axis2=2)
+    wrong = matrix.sum(axis=(1, 2)) - np.trace(matrix, axis1=1, axis2=2)
     everything = matrix.sum(axis=(1, 2))
     called, coded = matrix.sum(axis=2), matrix.sum(axis=1)
     right, some = matrix[:, 1:, 1:].sum(axis=(1, 2)), coded[:, 1:].sum(axis=1)
@@ -453,6 +470,8 @@ def _figures(matrix: Array) -> dict[str, Array]:
         "any.recall": ratio(right, some),
         "any.f1": ratio(2 * right, called[:, 1:].sum(axis=1) + some),
         "any.base_rate": ratio(some, everything),
+        "review.share": ratio(marked.sum(axis=(1, 2)), everything),
+        "review.errors_caught": ratio(marked.sum(axis=(1, 2)) - right_marked, wrong),
     }
     for code, level in enumerate(LEVELS):
         out[f"{level}.precision"] = ratio(matrix[:, code, code], called[:, code])

@@ -53,6 +53,8 @@ _BASE_RATES: Final = {
     "any.precision": "called any level: is of any level",
     "any.recall": "of any level: is called so",
     "any.base_rate": "share of all statements that is of any level",
+    "review.share": "share of all statements that `review` marks",
+    "review.errors_caught": "called a wrong level: marked by `review`",
 }
 _DYADS: Final = {
     "triples": "source, target and level",
@@ -594,6 +596,7 @@ def _base_rates(metrics: Mapping[str, Any]) -> list[str]:
         (at, tier) for tier in measured for at in _parts(measured[tier], "publisher", "unsure")
     ]
     of = {(at, tier): _publisher(measured[tier], at) for at, tier in cells}
+    figures = _measured_base_rates(measured)
     return [
         "## In whole feeds",
         "Statements of whole feeds were drawn at random among those called each level and coded by "
@@ -618,13 +621,13 @@ def _base_rates(metrics: Mapping[str, Any]) -> list[str]:
         ),
         "By publisher:",
         _table(
-            ("publisher", "tier", "coded", "in the feed", *_BASE_RATES.values()),
+            ("publisher", "tier", "coded", "in the feed", *figures.values()),
             [
                 (
                     at,
                     tier,
                     *(_count(values, name) for name in ("rows", "population")),
-                    *(_value(values, name) for name in _BASE_RATES),
+                    *(_value(values, name) for name in figures),
                 )
                 for (at, tier), values in sorted(of.items())
             ],
@@ -655,13 +658,19 @@ def _left_out(measured: Tiers) -> str:
     )
 
 
+def _measured_base_rates(measured: Tiers) -> dict[str, str]:
+    """Leave out what was not measured for any tier: 0.3.0 and before have nothing of `review`."""
+    found = {name for values in measured.values() for name in values}
+    return {name: text for name, text in _BASE_RATES.items() if name in found}
+
+
 def _base_rate_head(measured: Tiers) -> str:
     if not measured:
         return "Not measured for this model."
     header = ("in whole feeds", *(f"{tier} tier" for tier in measured))
     rows = [
         (text, *(_value(values, name) for values in measured.values()))
-        for name, text in _BASE_RATES.items()
+        for name, text in _measured_base_rates(measured).items()
     ]
     coded = ("statements coded, of all", *map(_coded, measured.values()))
     return _table(header, [*rows, coded])

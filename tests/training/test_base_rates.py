@@ -254,6 +254,22 @@ def test_figures_worked_by_hand():
     assert {x: found[f"publisher.Agency.{x}"] for x in expected} == pytest.approx(expected)
 
 
+def test_what_review_marks_in_a_feed_worked_by_hand():
+    # Of 40 called threat one in four is wrong and marked, one wrong and not; of 900 called none one in four is wrong.
+    sample = sample_of({("threat", "threat"): 2, ("threat", "none"): 2, ("none", "none"): 3, ("none", "protest"): 1},
+                       {"threat": 40, "none": 900})  # fmt: skip
+    assert not any("review" in name for name in measure(sample)), (
+        "a key from before tells nothing of it"
+    )
+    marked = [False, False, True, False, True, False, False, False]
+    found = measure(sample._replace(rows=sample.rows.assign(review=marked)), resamples=50)
+    assert found["review.share"] == pytest.approx((10 + 225) / 940)
+    assert found["review.errors_caught"] == pytest.approx(10 / (20 + 225))
+    assert found["review.errors_caught.low"] < found["review.errors_caught"]
+    assert found["called.threat.none"] == 2
+    assert found["publisher.Agency.review.share"] == found["review.share"]
+
+
 def test_a_publisher_is_weighted_by_what_was_called_of_it():
     agency = sample_of(
         {("threat", "threat"): 1, ("threat", "none"): 1, ("none", "none"): 2}, {"threat": 1}
@@ -358,6 +374,14 @@ def files(tmp_path):
         return tmp_path / "key.jsonl", tmp_path / "coded.jsonl"
 
     return to
+
+
+def test_the_key_tells_what_was_marked_for_review(files):
+    codes = [code_line(1), code_line(2)]
+    marked = [key_line(1) | {"review": True}, key_line(2) | {"review": False}]
+    assert list(read_coded(*files(marked, codes)).rows["review"]) == [True, False]
+    mixed = [marked[0], key_line(2)]
+    assert "review" not in read_coded(*files(mixed, codes)).rows
 
 
 def test_codes_are_joined_with_what_was_called(files):

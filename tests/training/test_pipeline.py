@@ -90,6 +90,25 @@ def test_the_temperature_makes_held_out_levels_most_likely():
     assert loss(found) < min(loss(found * 1.1), loss(found / 1.1))
 
 
+def test_statements_that_nothing_learned_from_give_the_temperature_and_nothing_else(
+    model, statements
+):
+    rest = statements.index % 3 > 0
+    taught, fresh = (statements[which].reset_index(drop=True) for which in (rest, ~rest))
+    plain, cooled = fit(taught, SMALL, seed=0), fit(taught, SMALL, seed=0, calibrate=fresh)
+    temperatures = [m.manifest["temperature"] for m in (plain, cooled)]
+    assert temperatures[0] != pytest.approx(temperatures[1], rel=1e-3)
+    weights = [m.level[-1].coef_ * t for m, t in zip((plain, cooled), temperatures, strict=True)]
+    assert weights[0] == pytest.approx(weights[1])
+    levels = fresh["level"].map(CODE)
+
+    def loss(factor: float) -> float:
+        logits = cooled.level.decision_function(mask_all(fresh["text"])) / factor
+        return log_loss(levels, pipeline._softmax(logits), labels=range(4))
+
+    assert loss(1) < min(loss(1.1), loss(1 / 1.1))
+
+
 def frame(levels: str, unsure: str = "", pools: str = "") -> pd.DataFrame:
     """One row a letter: n, p, w, t; ``u`` for unsure; ``o`` for our own pool."""
     names = {name[0]: name for name in LEVELS}

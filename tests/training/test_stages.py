@@ -80,6 +80,29 @@ def test_the_manifest_says_where_each_encoder_is_asked(model, kept_aside):
     assert said["temperature"] != said["scout"]["temperature"], "the second hears the first"
 
 
+def test_the_heads_are_calibrated_on_what_the_encoders_never_saw(statements, encoder, tmp_path):
+    every = read([CORPUS / "own.jsonl"])
+    fresh = every[~every["id"].isin(statements["id"])].head(300)
+    known, knowing = fresh["id"].iloc[:150], tmp_path / "knowing"
+    shutil.copytree(encoder, knowing)
+    said = json.loads((encoder / DESCRIPTION_FILE).read_text())
+    (knowing / DESCRIPTION_FILE).write_text(json.dumps(said | {"also_seen": list(known)}))
+
+    def told(calibrate, encoders):
+        made = fit(statements, PARAMS, seed=0, encoders=encoders, calibrate=calibrate, folds=2)
+        return made.manifest["temperature"], made.manifest["accurate"]
+
+    both, few = fresh.iloc[150:], fresh.iloc[140:170]
+    fast, accurate = told(fresh, [encoder, knowing])
+    unaware, same = told(both, [encoder, encoder])
+    assert fast != unaware, "no encoder has a part in the fast tier's"
+    assert accurate["encoder"] == same["encoder"] == {"base": "some", "kept_aside": 80}
+    seen_too = told(fresh, [encoder, encoder])[1]
+    assert accurate["scout"]["temperature"] != seen_too["scout"]["temperature"]
+    with pytest.raises(DataError, match="at least 30 that nothing learned from, found 20"):
+        told(few, [encoder, knowing])
+
+
 def test_the_large_encoder_is_asked_where_the_small_one_doubts(model, texts):
     def scored(level: float, roles: float):
         scorer = Scorer(with_doubt(model, level, roles), "accurate")

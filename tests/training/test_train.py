@@ -13,7 +13,7 @@ from scoring.errors import OutputError, UsageError
 from scoring.levels import PROBABILITIES
 from scoring.scorer import Scorer
 from training import cli, train
-from training.dataset import DataError, digest, groups, read
+from training.dataset import FIELDS, DataError, digest, groups, read, statement_id
 from training.pipeline import Params
 from training.train import in_doubt, soft_rows
 
@@ -274,3 +274,32 @@ def test_a_teacher_is_not_heard_on_what_is_labelled_or_near_a_held_out_one(state
     taught = soft_rows(tmp_path / "soft.parquet", held, labelled["id"])
     assert list(taught["text"]) == texts[-1:]
     assert list(soft_rows(tmp_path / "soft.parquet", None)["text"]) == texts
+
+
+def test_statements_to_calibrate_on_are_in_the_run_and_come_near_nothing_learned(store, tmp_path):
+    statements = read([train.CORPUS / "own.jsonl"])[:350]
+    parts = {"train": statements[:150], "dev": statements[150:200], "fresh": statements[200:]}
+    twin = statements[:1].assign(text=statements["text"][0] + " So it was.", id="0" * 12)
+    twin["id"] = [statement_id(text) for text in twin["text"]]
+    parts["fresh"] = pd.concat([parts["fresh"], twin])
+    paths = {name: tmp_path / f"{name}.jsonl" for name in parts}
+    for name, rows in parts.items():
+        rows[list(FIELDS)].to_json(paths[name], orient="records", lines=True)
+    small = {"params": SMALL, "out": tmp_path / "models", "name": "1"}
+    outcome = train.run(
+        [paths["train"]], [paths["dev"]], calibrate=[paths["fresh"]], encoders=[], **small
+    )
+    told = outcome.model.manifest["calibrate"]
+    kept = train.fresh_rows([paths["fresh"]], read([paths["train"]]), read([paths["dev"]]))
+    assert told["rows"] == len(kept)
+    assert told["digest"] == digest(kept)
+    assert twin["id"].iloc[0] not in set(kept["id"])
+    run = mlflow.MlflowClient().get_run(outcome.model.manifest["mlflow_run"])
+    names = {data.dataset.name for data in run.inputs.dataset_inputs}
+    assert names == {"train", "dev", "calibrate"}
+    with pytest.raises(DataError, match="that it does"):
+        train.fresh_rows([paths["train"]], read([paths["train"]]), None)
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(paths["fresh"].read_text().splitlines(keepends=True)[:20]))
+    with pytest.raises(DataError, match="expected at least 30 that nothing learned from, found 20"):
+        train.fresh_rows([few], read([paths["train"]]), None)

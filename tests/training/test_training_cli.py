@@ -59,11 +59,13 @@ def corpus(tmp_path, monkeypatch):
         return given | {"level": "none", "dyads": [], "unsure": False}
 
     trained, held = ("Oslo and Bern met.", "Lost."), "Rome and Paris met."
+    fresh = "Lima and Quito met."
     write(tmp_path / "corpus" / "real.jsonl", [label(text, "agency") for text in trained])
     write(tmp_path / "corpus" / "held_out" / "dev.jsonl", [label(held, "agency")])
+    write(tmp_path / "corpus" / "base_rates" / "labels.jsonl", [label(fresh, "agency")])
     source = 'name = "x"\nwhat = "x"\nwhere = "https://example.org/[a]"\nlicence = "x"\n'
     (tmp_path / "corpus" / "sources.toml").write_text(f"[agency]\n{source}")
-    write(tmp_path / "news" / "1.jsonl", [{"text": f"{trained[0]} {held}"}])
+    write(tmp_path / "news" / "1.jsonl", [{"text": f"{trained[0]} {held} {fresh}"}])
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return ["hydrate", "--from", "../news", "--corpus", "../corpus"]
@@ -86,6 +88,15 @@ def test_hydrate_joins_labels_with_texts_and_says_what_is_missing(corpus, capsys
     assert ["all", "2", "1", ""] in cells
 
 
+def test_hydrate_gives_what_nothing_learned_from_a_file_of_its_own(corpus, capsys, tmp_path):
+    from training.dataset import read
+
+    assert cli.run([*corpus, "--fresh", "hydrated-fresh.jsonl"]) == 0
+    assert capsys.readouterr().out.split() == ["hydrated.jsonl", "hydrated-fresh.jsonl"]
+    written = read([tmp_path / "here" / "hydrated-fresh.jsonl"])
+    assert list(written["text"]) == ["Lima and Quito met."]
+
+
 def test_hydrate_goes_on_after_a_bad_file_and_says_so(corpus, capsys, tmp_path):
     (tmp_path / "news" / "0.jsonl").write_text('{"body": 1}\n' * 3)
     assert cli.run(corpus) == 1
@@ -103,6 +114,8 @@ def test_hydrate_goes_on_after_a_bad_file_and_says_so(corpus, capsys, tmp_path):
         (["-o", "../news/1.jsonl"], 2, "expected an output that is no input"),
         (["--held-out", "hydrated.jsonl"], 2, "expected two outputs"),
         (["--held-out", "../corpus/dev.jsonl"], 2, "expected held-out statements outside"),
+        (["--fresh", "hydrated.jsonl"], 2, "expected two outputs"),
+        (["--fresh", "../corpus/fresh.jsonl"], 2, "expected held-out statements outside"),
         (["--corpus", "../news"], 1, "missing: id, pool, stratum"),
         (["--corpus", "../here"], 1, "expected a folder with *.jsonl files, found none"),
     ],
