@@ -38,6 +38,7 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 SENTENCES = 20_000  # that the classifiers are compared on
 ARTICLES = 5_000  # that the tiers are compared on
 COPIES = 10  # of the news, to see whether memory grows and how fast it goes once it goes
+ARCHIVE = 30  # copies for two processes: the scale that they are for, some 4 million sentences
 PEERS = 3_000  # sentences that other software reads: some of it is slow
 MEGABYTE = 1_000_000
 
@@ -113,19 +114,23 @@ def count_of(used: Used, what: str) -> int:
 
 
 def whole_way(folder: Path, repeats: int) -> list[Figure]:
-    """Measure speed and memory on the news ten times over, with one process and two, and on the news once.
+    """Measure speed and memory of one process on the news and ten times over, of two against one on an archive.
 
+    Both are also set against each other on the news ten times over, where starting twice counts for more.
     Linux counts the memory of the parent to a process that it starts, so this one stays small:
     it imports nothing that is large before the last of these measurements.
     """
-    out, archive = folder / "out.parquet", copies(folder)
-    once, one, two = [], [], []
+    out, tenfold, archive = folder / "out.parquet", copies(folder), copies(folder, ARCHIVE)
+    once, one, two, long, long_two = [], [], [], [], []
     for _ in range(repeats):
         once.append(score(NEWS, out, 1))
-        one.append(score(archive, out, 1))
-        two.append(score(archive, out, 2))
-    few, sentences = sentences_of(once[0]), sentences_of(one[0])
+        one.append(score(tenfold, out, 1))
+        two.append(score(tenfold, out, 2))
+        long.append(score(archive, out, 1))
+        long_two.append(score(archive, out, 2))
+    few, sentences, many = (sentences_of(runs[0]) for runs in (once, one, long))
     name = f"whole way, {sentences:,} sentences, start included"
+    archive_name = f"whole way, {many:,} sentences, start included"
     peaks = [used.peak / MEGABYTE for used in one]
     return [
         Figure(
@@ -136,13 +141,21 @@ def whole_way(folder: Path, repeats: int) -> list[Figure]:
             "JSONL.gz articles to Parquet, a row for every sentence, one core",
         ),
         Figure(f"{name}, one process, by the clock", "sentences/s", speed(sentences, one)),
-        Figure(f"{name}, `--jobs 2`, by the clock", "sentences/s", speed(sentences, two)),
+        Figure(f"{archive_name}, one process, by the clock", "sentences/s", speed(many, long)),
+        Figure(f"{archive_name}, `--jobs 2`, by the clock", "sentences/s", speed(many, long_two)),
         Figure(
-            "`--jobs 2` against one process, speed by the clock",
+            f"`--jobs 2` against one process, {many:,} sentences, by the clock",
             "times",
-            [a.wall / b.wall for a, b in zip(one, two, strict=True)],
+            ratios(long, long_two),
             "at least 1.7",
-            "the same with `--jobs 2`, against one process, by the clock",
+            f"the same with `--jobs 2`, against one process, by the clock, {many:,} sentences",
+        ),
+        Figure(
+            f"the same on {sentences:,} sentences",
+            "times",
+            ratios(one, two),
+            "",
+            f"the same, {sentences:,} sentences",
         ),
         Figure(
             f"whole way, {few:,} sentences, start included, one process, of CPU time",
@@ -292,11 +305,16 @@ def speed(sentences: int, runs: Sequence[Used]) -> list[float]:
     return [sentences / used.wall for used in runs]
 
 
-def copies(folder: Path) -> Path:
+def ratios(one: Sequence[Used], two: Sequence[Used]) -> list[float]:
+    """Return how many times as fast by the clock the second of each pair of runs was."""
+    return [a.wall / b.wall for a, b in zip(one, two, strict=True)]
+
+
+def copies(folder: Path, times: int = COPIES) -> Path:
     """Write the news several times over, with titles changed so that no story is a duplicate."""
-    path = folder / "copies.jsonl.gz"
+    path = folder / f"{times}-copies.jsonl.gz"
     with gzip.open(path, "wt", compresslevel=1, encoding="utf-8") as out:
-        for copy in range(COPIES):
+        for copy in range(times):
             with gzip.open(NEWS, "rt", encoding="utf-8") as news:
                 for number, line in enumerate(news):
                     article = json.loads(line)
