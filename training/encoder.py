@@ -34,6 +34,7 @@ from scoring.articles import clean_text
 from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load
 from scoring.batch import begin_process
 from scoring.clauses import Clause
+from scoring.dyads import candidates
 from scoring.encoder import MARKS, MOST_TOKENS, mark
 from scoring.errors import OutputError, TierMissing, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
@@ -495,7 +496,8 @@ def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -
     Returns
     -------
     pandas.DataFrame
-        As of `soft_labels`; the probabilities are calibrated.
+        As of `soft_labels`; the probabilities are calibrated. And ``dyads``: JSON of the chance of each candidate of
+        `scoring.dyads.candidates` to be a dyad, none where no level is likely.
 
     Raises
     ------
@@ -515,7 +517,7 @@ def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -
         for rows in pool.map(partial(_read, str(folder)), parts):
             out += rows
             say(f"labelled {len(out):,} of {len(texts):,}")
-    return pd.DataFrame(out, columns=["text", "parts", *PROBABILITIES])
+    return pd.DataFrame(out, columns=["text", "parts", "dyads", *PROBABILITIES])
 
 
 _tier = lru_cache(1)(lambda folder: Accurate(load(Path(folder))))  # once a process
@@ -532,8 +534,15 @@ def _read(folder: str, texts: Sequence[str]) -> list[dict[str, Any]]:
         sides = [1 / (1 + np.exp(-side)) for side in (*reading.sides.values(), reading.open)]
         parts = [[round(float(p), 4) for p in side] for side in sides]
         row = dict(zip(PROBABILITIES, level.tolist(), strict=True))
-        out.append({"text": text, "parts": json.dumps(parts)} | row)
+        dyads = _dyads(tier, clause) if 1 - level[0] >= _SURE else []
+        out.append({"text": text, "parts": json.dumps(parts), "dyads": json.dumps(dyads)} | row)
     return out
+
+
+def _dyads(tier: Accurate, clause: Clause) -> list[float]:
+    """Give the chance of each candidate, if there are actors."""
+    found = candidates(clause.text, clause.mentions) if clause.mentions else []
+    return [round(float(p), 4) for p in tier.roles([clause], [found])[0]] if found else []
 
 
 def choose(

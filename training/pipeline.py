@@ -50,7 +50,7 @@ BOUNDS: Final[dict[str, tuple[float, float]]] = (
     dict.fromkeys(("level_c", "role_c", "head_c", "role_head_c"), (1e-6, 1e6))
     | dict.fromkeys(("level_bits", "role_bits"), (1, 24))
     | dict.fromkeys(("balance", "soft_balance", "head_balance"), (0, 10))
-    | dict.fromkeys(("unsure_weight", "own_weight", "soft_weight"), (0, 1e3))
+    | dict.fromkeys(("unsure_weight", "own_weight", "soft_weight", "soft_role_weight"), (0, 1e3))
     | dict.fromkeys(("review_share", "dyad_at_least", "doubt_below"), (0, 1))
     | dict.fromkeys(("scout_doubt_below", "scout_role_doubt_below"), (0, 1))
 )
@@ -80,6 +80,8 @@ class Params:
     soft_weight, soft_balance : float
         Weight of a sentence that the encoder's teacher labelled, and the exponent of its class weights: the teacher
         was trained with balanced levels and leans to the rare ones by itself.
+    soft_role_weight : float
+        Weight of who speaks to whom in such a sentence, as the teacher said it.
     doubt_below : float
         Probability of its most probable level below which the fast tier leaves doubt, and an encoder is asked.
     scout_doubt_below, scout_role_doubt_below : float
@@ -105,6 +107,7 @@ class Params:
     dyad_at_least: float = 0.5
     soft_weight: float = 1.0
     soft_balance: float = 0.6
+    soft_role_weight: float = 1.0
     doubt_below: float = 0.95
     scout_doubt_below: float = 0.9
     scout_role_doubt_below: float = 0.8
@@ -194,7 +197,7 @@ def fit(
     if not folds:
         level = _fit_level(masked, levels, weights, params, taught)
         manifest = {"review_below": 0.0, "dyad_at_least": params.dyad_at_least}
-        return Model(level, _fit_roles(statements, params), manifest)
+        return Model(level, _fit_roles(statements, params, soft), manifest)
     real = real_rows(statements)
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     splits = list(parts.split(masked, levels, groups(statements)))
@@ -212,11 +215,11 @@ def fit(
         "dyad_at_least": params.dyad_at_least,
         "temperature": temperature,
     }
-    model = Model(level, _fit_roles(statements, params), manifest)
+    model = Model(level, _fit_roles(statements, params, soft), manifest)
     if not encoders:
         return model
-    fresh_rows = None if calibrate is None else _Fresh(_unknown(calibrate, encoders), Fast(model))
-    return _with_heads(model, statements, out_of_fold, encoders, params, seed, fresh_rows)
+    fresh_rows = None if calibrate is None else _Fresh(unknown(calibrate, encoders), Fast(model))
+    return _with_heads(model, statements, out_of_fold, encoders, params, seed, soft, fresh_rows)
 
 
 def real_rows(statements: pd.DataFrame) -> NDArray[np.bool_]:
@@ -266,6 +269,8 @@ class _Taught:
 _LIKELY: Final = (
     0.05  # probability under which a level that the teacher thinks of is not worth a row
 )
+
+_LIKELY_DYAD: Final = 0.02  # the same of a dyad: there are many pairs, most of them surely none
 
 
 def _taught(soft: pd.DataFrame, labelled: NDArray[np.int64], params: Params) -> _Taught:
@@ -337,7 +342,7 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _fit_roles(statements: pd.DataFrame, params: Params) -> Pipeline:
+def _fit_roles(statements: pd.DataFrame, params: Params, soft: pd.DataFrame | None) -> Pipeline:
     features: list[list[str]] = []
     is_dyad: list[bool] = []
     for raw, dyads in zip(statements["text"], statements["dyads"], strict=True):
@@ -352,7 +357,33 @@ def _fit_roles(statements: pd.DataFrame, params: Params) -> Pipeline:
             f"{sum(is_dyad):,} such pairs of {len(is_dyad):,}.",
             "Are the dyads those of these statements? Label more of them.",
         )
-    return role_pipeline(params).fit(features, is_dyad)
+    taught, levels, weights = _taught_roles(soft, params)
+    weights = np.concatenate([np.ones(len(is_dyad)), weights])
+    return role_pipeline(params).fit(
+        features + taught, np.concatenate([is_dyad, levels]), classifier__sample_weight=weights
+    )
+
+
+def _taught_roles(
+    soft: pd.DataFrame | None, params: Params
+) -> tuple[list[list[str]], NDArray[np.bool_], NDArray[np.float64]]:
+    """Make of each pair that a teacher gave a chance of being a dyad two rows: that it is one, and that it is none."""
+    features: list[list[str]] = []
+    said: list[float] = []
+    if soft is not None and "dyads" in soft and params.soft_role_weight:
+        for raw, chances in zip(soft["text"], map(json.loads, soft["dyads"]), strict=True):
+            text = clean_text(raw)
+            found = candidates(text, find_mentions(text)) if chances else []
+            if len(found) == len(chances):  # else the names of actors have changed since
+                features += [candidate.features for candidate in found]
+                said += chances
+    chance = np.array(said)
+    likely = np.flatnonzero(chance >= _LIKELY_DYAD)
+    return (
+        features + [features[row] for row in likely],
+        np.repeat([False, True], [len(chance), len(likely)]),
+        params.soft_role_weight * np.concatenate([1 - chance, chance[likely]]),
+    )
 
 
 def described(encoder: Path) -> dict[str, Any]:
@@ -413,10 +444,23 @@ def unseen(statements: pd.DataFrame, encoders: Sequence[Path]) -> NDArray[np.boo
     return aside
 
 
-def _unknown(statements: pd.DataFrame, encoders: Sequence[Path]) -> pd.DataFrame:
-    """Leave out what an encoder has learned from although it is kept apart from the others."""
+def unknown(calibrate: pd.DataFrame, encoders: Sequence[Path]) -> pd.DataFrame:
+    """Leave out the statements to calibrate on that an encoder has learned from all the same.
+
+    Raises
+    ------
+    DataError
+        If an encoder's folder is none, or fewer than `LEAST_FRESH` are left.
+    """
     seen = {id_ for encoder in encoders for id_ in described(encoder)["also_seen"]}
-    return statements[~statements["id"].isin(seen)]
+    left = calibrate[~calibrate["id"].isin(seen)]
+    if len(left) < LEAST_FRESH:
+        raise DataError(
+            "statements to calibrate on",
+            f"expected at least {LEAST_FRESH} that nothing learned from, found {len(left)}.",
+            "Give more with --calibrate.",
+        )
+    return left
 
 
 def _with_heads(
@@ -426,6 +470,7 @@ def _with_heads(
     encoders: Sequence[Path],
     params: Params,
     seed: int,
+    soft: pd.DataFrame | None,
     fresh: _Fresh | None,
 ) -> Model:
     """Fit the accurate tier's heads, stage by stage, on the statements that no encoder was shown.
@@ -435,7 +480,7 @@ def _with_heads(
     """
     aside = unseen(statements, encoders)
     held = statements[aside].reset_index(drop=True)
-    fast = replace(model, roles=_fit_roles(statements[~aside], params))
+    fast = replace(model, roles=_fit_roles(statements[~aside], params, soft))
     rows = _Aside(held, out_of_fold[aside], Fast(fast), seed, fresh)
     doubtful = rows.levels.max(axis=1) < params.doubt_below
     second = min(params.scout_doubt_below, params.doubt_below)
@@ -583,14 +628,13 @@ class _Fresh:
         self._levels = fast.levels(self._clauses)
 
     def add(self, reader: Encoder, head: Pipeline, doubt_below: float) -> float:
-        """Give the temperature of a stage's head, from the statements of which it is asked."""
-        asked = np.flatnonzero(self._levels.max(axis=1) < doubt_below)
-        if len(asked) < LEAST_FRESH:
-            raise DataError(
-                "statements to calibrate on",
-                f"expected at least {LEAST_FRESH} of which an encoder is asked, found {len(asked)}.",
-                "Give more with --calibrate, or none.",
-            )
+        """Give the temperature of a stage's head, from the statements of which it is asked.
+
+        Where these are fewer than `LEAST_FRESH`, from so many of those that are most in doubt.
+        """
+        sure = self._levels.max(axis=1)
+        number = max(int((sure < doubt_below).sum()), LEAST_FRESH)
+        asked = np.argsort(sure, kind="stable")[:number]
         clauses = [self._clauses[row] for row in asked]
         readings = [reader.read(clause.text, clause.mentions) for clause in clauses]
         pairs = zip(readings, self._levels[asked], strict=True)

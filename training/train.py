@@ -51,10 +51,10 @@ from training.hydrate import CORPUS
 from training.pipeline import (
     DESCRIPTION_FILE,
     FOLDS,
-    LEAST_FRESH,
     Params,
     fit,
     real_rows,
+    unknown,
     unseen,
 )
 
@@ -159,7 +159,7 @@ def run(
         say(f"{len(held):,} statements to evaluate on are few: their figures tell next to nothing")
     check_enough(train)
     taught = None if soft is None else soft_rows(soft, held, train["id"])
-    fresh = fresh_rows(calibrate, train, held, taught) if calibrate else None
+    fresh = fresh_rows(calibrate, train, held, taught, encoders) if calibrate else None
     if encoders:
         unseen(train, encoders)  # now, not after the minutes of training
     name = name or f"{_package()}-{digest(train)[:8]}"
@@ -248,6 +248,7 @@ def fresh_rows(
     train: pd.DataFrame,
     held: pd.DataFrame | None,
     taught: pd.DataFrame | None = None,
+    encoders: Sequence[Path] = (),
 ) -> pd.DataFrame:
     """Read the statements that temperatures come from, but for those that come near one that is learned from.
 
@@ -261,6 +262,8 @@ def fresh_rows(
         Held-out statements.
     taught : pandas.DataFrame, optional
         A teacher's labels, from `soft_rows`.
+    encoders : sequence of Path, optional
+        As of `run`.
 
     Returns
     -------
@@ -275,9 +278,7 @@ def fresh_rows(
     for others in (train, held, taught):
         if others is not None:
             fresh, _ = apart(fresh, others)
-    if len(fresh) < LEAST_FRESH:
-        problem = f"expected at least {LEAST_FRESH} that come near none that is learned from, found {len(fresh)}."
-        raise DataError("statements to calibrate on", problem, "Give more with --calibrate.")
+    unknown(fresh, encoders)  # now, not after the minutes of training
     return fresh
 
 
