@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -107,6 +108,31 @@ def test_statements_that_nothing_learned_from_give_the_temperature_and_nothing_e
         return log_loss(levels, pipeline._softmax(logits), labels=range(4))
 
     assert loss(1) < min(loss(1.1), loss(1 / 1.1))
+
+
+def test_a_teacher_says_who_speaks_to_whom_and_is_not_heard_where_actors_have_changed(
+    model, statements
+):
+    text = "Oslo was warned of consequences by Tehran over the fishing grounds."
+    found = candidates(text, find_mentions(text))
+    said = [float((c.source, c.target) == ("IRN", "NOR")) for c in found]
+    none = dict(zip(PROBABILITIES, (0.1, 0.2, 0.6, 0.1), strict=True))
+    soft = pd.DataFrame([{"text": text, "dyads": json.dumps(said), **none}] * 30)
+
+    def chance(soft, **more) -> float:
+        made = fit(statements, replace(SMALL, **more), seed=0, soft=soft, folds=0)
+        features = [candidate.features for candidate in found]
+        return float(made.roles.predict_proba(features)[said.index(1), 1])
+
+    deaf = chance(soft.drop(columns="dyads"))
+    assert chance(soft) > 0.5 > deaf
+    assert deaf == pytest.approx(
+        model.roles.predict_proba([found[said.index(1)].features])[0, 1]
+    )
+    assert chance(soft.assign(dyads=json.dumps(said[:-1]))) == pytest.approx(deaf)
+    assert chance(soft.assign(dyads="[]")) == pytest.approx(deaf)
+    assert chance(soft, soft_role_weight=0) == pytest.approx(deaf)
+    assert deaf < chance(soft, soft_role_weight=0.02) < chance(soft)
 
 
 def frame(levels: str, unsure: str = "", pools: str = "") -> pd.DataFrame:

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scoring.actors import find_mentions
 from scoring.artifact import load, shipped_folder
+from scoring.dyads import candidates
 from scoring.errors import TierMissing
 from scoring.levels import CODE, PROBABILITIES
 from training.dataset import DataError, groups, statement_id
@@ -85,6 +87,24 @@ def test_the_encoder_of_a_shipped_model_labels_without_torch(statements, monkeyp
     told_of = read_labels(folder, list(by_level))[list(PROBABILITIES)].to_numpy()
     assert (told_of.argmax(axis=1) == [CODE[level] for level in by_level.index]).sum() >= 3
     assert labels.equals(read_labels(folder, texts)), "alone and side by side alike"
+
+
+def test_a_shipped_model_also_says_who_speaks_to_whom_where_a_level_is_likely():
+    pytest.importorskip("onnxruntime", reason="the extra 'encoder' is not installed")
+    folder = shipped_folder()
+    if load(folder).accurate is None:
+        pytest.skip("the shipped model has no encoder")
+    texts = [
+        "Peru warned Chile that it would close the border for good.",
+        "Peru and Chile opened a bridge on Tuesday.",
+        "The dollar was firm.",
+    ]
+    warned, opened, dull = map(json.loads, read_labels(folder, texts)["dyads"])
+    found = candidates(texts[0], find_mentions(texts[0]))
+    best = found[int(np.argmax(warned))]
+    assert len(warned) == len(found)
+    assert (best.source, best.target) == ("PER", "CHL")
+    assert opened == dull == []
 
 
 def test_a_model_without_an_encoder_labels_nothing(trained):
