@@ -106,7 +106,7 @@ class Params:
     review_share: float = 0.15
     dyad_at_least: float = 0.5
     soft_weight: float = 1.0
-    soft_balance: float = 0.6
+    soft_balance: float = 0.2
     soft_role_weight: float = 1.0
     doubt_below: float = 0.95
     scout_doubt_below: float = 0.9
