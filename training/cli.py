@@ -333,7 +333,7 @@ def hydrate(
     from training.dataset import labels
 
     corpus = corpus or hydration.CORPUS
-    parts = {"": out, hydration.HELD_OUT: held_out, hydration.FRESH: fresh}
+    parts = {"": out, hydration.HELD_OUT: held_out, hydration.BASE_RATES: fresh}
     paths = {part: path for part, path in parts.items() if path is not None}
     hydration.check_outputs(inputs, list(paths.values()), corpus)
     wanted = {path: labels([corpus / part]) for part, path in paths.items()}

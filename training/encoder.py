@@ -496,8 +496,8 @@ def read_labels(folder: Path, texts: Sequence[str], say: Say = lambda _: None) -
     Returns
     -------
     pandas.DataFrame
-        As of `soft_labels`; the probabilities are calibrated. And ``dyads``: JSON of the chance of each candidate of
-        `scoring.dyads.candidates` to be a dyad, none where no level is likely.
+        As of `soft_labels`; the probabilities are those of the model. And ``dyads``: JSON of source, target and
+        chance of each candidate of `scoring.dyads.candidates` to be a dyad, none where no level is likely.
 
     Raises
     ------
@@ -539,10 +539,13 @@ def _read(folder: str, texts: Sequence[str]) -> list[dict[str, Any]]:
     return out
 
 
-def _dyads(tier: Accurate, clause: Clause) -> list[float]:
-    """Give the chance of each candidate, if there are actors."""
-    found = candidates(clause.text, clause.mentions) if clause.mentions else []
-    return [round(float(p), 4) for p in tier.roles([clause], [found])[0]] if found else []
+def _dyads(tier: Accurate, clause: Clause) -> list[tuple[str | None, str | None, float]]:
+    """Give source, target and chance of each candidate, if there are actors."""
+    if not clause.mentions:
+        return []
+    found = candidates(clause.text, clause.mentions)
+    pairs = zip(found, tier.roles([clause], [found])[0].tolist(), strict=True)
+    return [(pair.source, pair.target, round(chance, 4)) for pair, chance in pairs]
 
 
 def choose(

@@ -26,7 +26,7 @@ CORPUS: Final = Path(__file__).parent / "corpus"
 HELD_OUT: Final = "held_out"
 """Subfolder of the labels to measure on: reading the folder above does not read it."""
 
-FRESH: Final = "base_rates"
+BASE_RATES: Final = "base_rates"
 """Subfolder of the labels kept apart to measure base rates: no fast tier learns from them, so they calibrate too."""
 
 # The first labels, those of coder "gold", are of sentences that a simpler rule had cut: it lost the

@@ -177,8 +177,9 @@ def fit(
         One folder that `training.encoder.teach` wrote, or two: of a small encoder, and of the large one that is
         asked where that leaves doubt.
     calibrate : pandas.DataFrame, optional
-        Statements that nothing learned from, no teacher and no encoder either: the temperatures come from these. A
-        teacher that knew the training statements passes a little of them on, and cross-validation does not see it.
+        Statements that nothing learned from, no teacher and no encoder either (`unknown`): the temperatures come from
+        these, and not from cross-validation. A teacher that knew the training statements passes a little of them on,
+        and cross-validation does not see it.
     folds : int, optional
         Folds from which temperature and review threshold come; 0 does without both: levels and dyads are the same,
         probabilities not calibrated, nothing is marked, and it takes a fraction of the time.
@@ -190,6 +191,8 @@ def fit(
     Model
         Without a version: training adds it to the manifest when the model is saved.
     """
+    if calibrate is not None:
+        calibrate = unknown(calibrate, encoders)
     masked = mask_all(statements["text"])
     levels = _codes(statements)
     weights = _weights(statements, levels, params)
@@ -218,7 +221,7 @@ def fit(
     model = Model(level, _fit_roles(statements, params, soft), manifest)
     if not encoders:
         return model
-    fresh_rows = None if calibrate is None else _Fresh(unknown(calibrate, encoders), Fast(model))
+    fresh_rows = None if calibrate is None else _Fresh(calibrate, Fast(model))
     return _with_heads(model, statements, out_of_fold, encoders, params, seed, soft, fresh_rows)
 
 
@@ -369,15 +372,16 @@ def _taught_roles(
 ) -> tuple[list[list[str]], NDArray[np.bool_], NDArray[np.float64]]:
     """Make of each pair that a teacher gave a chance of being a dyad two rows: that it is one, and that it is none."""
     features: list[list[str]] = []
-    said: list[float] = []
+    chances: list[float] = []
     if soft is not None and "dyads" in soft and params.soft_role_weight:
-        for raw, chances in zip(soft["text"], map(json.loads, soft["dyads"]), strict=True):
+        for raw, dyads in zip(soft["text"], map(json.loads, soft["dyads"]), strict=True):
+            said = {(source, target): chance for source, target, chance in dyads}
             text = clean_text(raw)
-            found = candidates(text, find_mentions(text)) if chances else []
-            if len(found) == len(chances):  # else the names of actors have changed since
-                features += [candidate.features for candidate in found]
-                said += chances
-    chance = np.array(said)
+            found = candidates(text, find_mentions(text)) if said else []
+            if {(pair.source, pair.target) for pair in found} == set(said):  # else names changed
+                features += [pair.features for pair in found]
+                chances += [said[pair.source, pair.target] for pair in found]
+    chance = np.array(chances)
     likely = np.flatnonzero(chance >= _LIKELY_DYAD)
     return (
         features + [features[row] for row in likely],
@@ -450,14 +454,16 @@ def unknown(calibrate: pd.DataFrame, encoders: Sequence[Path]) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If an encoder's folder is none, or fewer than `LEAST_FRESH` are left.
+        If an encoder's folder is none; if fewer than `LEAST_FRESH` are left, or fewer than `FOLDS` of a level.
     """
     seen = {id_ for encoder in encoders for id_ in described(encoder)["also_seen"]}
-    left = calibrate[~calibrate["id"].isin(seen)]
-    if len(left) < LEAST_FRESH:
+    left = calibrate[~calibrate["id"].isin(seen)].reset_index(drop=True)
+    counts = np.bincount(_codes(left), minlength=len(LEVELS))
+    if len(left) < LEAST_FRESH or counts.min() < FOLDS:
+        found = ", ".join(f"{n:,} {level}" for n, level in zip(counts, LEVELS, strict=True))
         raise DataError(
             "statements to calibrate on",
-            f"expected at least {LEAST_FRESH} that nothing learned from, found {len(left)}.",
+            f"expected at least {LEAST_FRESH} that nothing learned from, {FOLDS} of each level, found {found}.",
             "Give more with --calibrate.",
         )
     return left
@@ -477,6 +483,7 @@ def _with_heads(
 
     What they are fitted on is said of statements not seen: the encoders were kept from them; the fast tier's levels
     come from cross-validation, as do those of a stage for the next; its roles from a classifier fitted on the others.
+    A teacher may have known them, and pass a little on through what it labelled.
     """
     aside = unseen(statements, encoders)
     held = statements[aside].reset_index(drop=True)
@@ -640,7 +647,8 @@ class _Fresh:
         pairs = zip(readings, self._levels[asked], strict=True)
         logits = head.decision_function(np.array([level_features(*both) for both in pairs]))
         temperature = _temperature(logits, self._codes[asked])
-        self._levels[asked] = _softmax(logits / temperature)
+        doubted = sure[asked] < doubt_below
+        self._levels[asked[doubted]] = _softmax(logits / temperature)[doubted]
         return temperature
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from scoring import artifact
 from scoring.errors import OutputError, UsageError
-from scoring.levels import LEVELS, codebook
+from scoring.levels import LEVELS, PROBABILITIES, codebook
 from scoring.scorer import Scorer
 from training import card, seen, studies, tracking
 from training.dataset import (
@@ -159,7 +160,7 @@ def run(
         say(f"{len(held):,} statements to evaluate on are few: their figures tell next to nothing")
     check_enough(train)
     taught = None if soft is None else soft_rows(soft, held, train["id"])
-    fresh = fresh_rows(calibrate, train, held, taught, encoders) if calibrate else None
+    fresh = fresh_rows(calibrate, train, held, taught, encoders, say) if calibrate else None
     if encoders:
         unseen(train, encoders)  # now, not after the minutes of training
     name = name or f"{_package()}-{digest(train)[:8]}"
@@ -172,7 +173,6 @@ def run(
             manifest["dev"] = describe(held) | {"left_out_of_train": len(near)}
         if fresh is not None:
             manifest["calibrate"] = describe(fresh)
-            say(f"calibrating on {len(fresh):,} statements that nothing learned from")
         _log_origin(tracked, manifest)
         tracked.log_environment()
         tracked.log_data(train, "train", manifest["train"]["digest"])
@@ -198,13 +198,13 @@ def run(
         with threadpool_limits(limits=1):  # as in `fit_alone`
             metrics["baselines"] = _baselines(measured, held, seed)
         if study:
-            metrics |= _studies(train, taught, fresh, held, params, seed, say)
+            metrics |= _studies(train, taught, held, params, seed, say)
         for part in ("cv", "dev", "dev.accurate"):
             if part in metrics:
                 tracked.log_metrics(part, metrics[part])
         if out is None:
             tracked.log_level(model.level)
-        served = _save(model, metrics, name, out, tracked, _seen(train, taught))
+        served = _save(model, metrics, name, out, tracked, _seen(train, taught, fresh))
     return Outcome(model, metrics, None if out is None else out / name, served)
 
 
@@ -229,18 +229,64 @@ def soft_rows(
     Raises
     ------
     DataError
-        If there is no such file.
+        If there is no such file, or a row is not as it should be.
     """
     try:
         taught = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         problem = f"expected a Parquet file of a teacher's labels, found none ({error})."
         raise DataError(str(path), problem, "Make one: tension-train soft-labels.") from error
+    check_soft(taught, str(path))
     named = taught.assign(id=[statement_id(text) for text in taught["text"]], place=str(path))
     named = named[~named["id"].isin(set(labelled))].reset_index(drop=True)
     if held is None:
         return named
     return apart(named[~named["id"].isin(held["id"])], held)[0]
+
+
+def check_soft(taught: pd.DataFrame, place: str) -> None:
+    """Check a teacher's labels.
+
+    Parameters
+    ----------
+    taught : pandas.DataFrame
+        Of a file of `training.encoder.soft_labels` or `read_labels`.
+    place : str
+        The file, for messages.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a probability none, or ``dyads``, where there is such a column, no JSON list of
+        source, target, chance.
+    """
+    remedy = "Make it anew: tension-train soft-labels."
+    if missing := [name for name in ("text", *PROBABILITIES) if name not in taught]:
+        problem = (
+            f"expected the columns text and {', '.join(PROBABILITIES)}, found no {missing[0]}."
+        )
+        raise DataError(place, problem, remedy)
+    wrong = ~taught[list(PROBABILITIES)].apply(lambda column: column.between(0, 1)).all(axis=1)
+    wrong |= ~taught["text"].map(lambda text: isinstance(text, str))
+    if wrong.any():
+        problem = (
+            f"expected text and probabilities from 0 to 1, found others in row {wrong.argmax():,}."
+        )
+        raise DataError(place, problem, remedy)
+    for row, said in enumerate(taught.get("dyads", ())):
+        try:
+            right = all(
+                0 <= chance <= 1 and {type(source), type(target)} <= {str, NoneType}
+                for source, target, chance in json.loads(said)
+            )
+        except (ValueError, TypeError):
+            right = False
+        if not right:
+            problem = (
+                "expected dyads as a JSON list of [source, target, chance from 0 to 1], found another "
+                f"in row {row:,}."
+            )
+            raise DataError(place, problem, remedy)
 
 
 def fresh_rows(
@@ -249,6 +295,7 @@ def fresh_rows(
     held: pd.DataFrame | None,
     taught: pd.DataFrame | None = None,
     encoders: Sequence[Path] = (),
+    say: Say = lambda _: None,
 ) -> pd.DataFrame:
     """Read the statements that temperatures come from, but for those that come near one that is learned from.
 
@@ -263,7 +310,9 @@ def fresh_rows(
     taught : pandas.DataFrame, optional
         A teacher's labels, from `soft_rows`.
     encoders : sequence of Path, optional
-        As of `run`.
+        As of `run`; what they have learned from all the same is left out too.
+    say : callable, optional
+        Told how many there are, and how many were left out.
 
     Returns
     -------
@@ -272,27 +321,37 @@ def fresh_rows(
     Raises
     ------
     DataError
-        If one of them is learned from or held out, or too few are left.
+        If one of them is trained on or held out, or too few are left.
     """
-    fresh = read(paths)
-    for others in (train, held, taught):
-        if others is not None:
-            fresh, _ = apart(fresh, others)
-    unknown(fresh, encoders)  # now, not after the minutes of training
+    fresh = every = read(paths)
+    for others, how in ((train, "trained on"), (held, "held out")):
+        if others is None:
+            continue
+        if both := sorted({*every["id"]} & {*others["id"]}):
+            problem = f"expected statements that are not {how}, found {len(both)} that are, {both[0]} first."
+            raise DataError(f"--calibrate {paths[0]}", problem, "Take them out of one of the two.")
+        fresh, _ = apart(fresh, others)
+    if taught is not None:
+        fresh, _ = apart(fresh[~fresh["id"].isin(taught["id"])], taught)
+    fresh = unknown(fresh, encoders)
+    say(
+        f"calibrating on {len(fresh):,} statements that nothing learned from; left out {len(every) - len(fresh):,} "
+        "that an encoder did, or that come near one that is learned from"
+    )
     return fresh
 
 
 def _studies(
     train: pd.DataFrame,
     taught: pd.DataFrame | None,
-    fresh: pd.DataFrame | None,
     held: pd.DataFrame | None,
     params: Params,
     seed: int,
     say: Say,
 ) -> dict[str, Any]:
     def fit_on(statements: pd.DataFrame, soft: pd.DataFrame | None) -> artifact.Model:
-        return fit_alone(statements, params, seed, soft, calibrate=fresh, folds=INNER_FOLDS)
+        # Calibrated by its own folds: the statements that others are calibrated on may be of the pool left out.
+        return fit_alone(statements, params, seed, soft, folds=INNER_FOLDS)
 
     def measure(model: artifact.Model, statements: pd.DataFrame) -> Metrics:
         return evaluate(statements, predict(model, statements), seed)
@@ -515,14 +574,18 @@ def _log_origin(tracked: tracking.Run, manifest: dict[str, Any]) -> None:
             "codebook.sha256": manifest["codebook_sha256"],
             "train.digest": manifest["train"]["digest"],
         }
-        | {f"dev.{key}": held[key] for key in ("digest",) if held}
+        | {
+            f"{part}.digest": manifest[part]["digest"]
+            for part in ("dev", "calibrate")
+            if part in manifest
+        }
     )
 
 
-def _seen(train: pd.DataFrame, taught: pd.DataFrame | None) -> set[str]:
-    """Return the ids of all that a model learns from, an encoder's labels included."""
+def _seen(train: pd.DataFrame, taught: pd.DataFrame | None, fresh: pd.DataFrame | None) -> set[str]:
+    """Return the ids of all that a model learns from, a teacher's labels and what it is calibrated on included."""
     soft = () if taught is None else map(statement_id, taught["text"])
-    return {*train["id"], *soft}
+    return {*train["id"], *soft, *(() if fresh is None else fresh["id"])}
 
 
 def _describe_encoders(model: artifact.Model, folder: Path) -> None:

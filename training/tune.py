@@ -287,7 +287,7 @@ def tune(
     train = read(data)
     check_enough(train)
     ranges = searched(ranges, train, objective, params, fixed, soft is not None)
-    taught = None if soft is None else soft_rows(soft, None)
+    taught = None if soft is None else soft_rows(soft, None, train["id"])
     key = _key(train, taught, ranges, params, objective, seed)
     path = study or nested.beside_store(STUDY_FILE)
     measure = _Measure(train, taught, objective, seed)

@@ -13,9 +13,12 @@ from scoring import artifact
 from scoring.actors import find_mentions
 from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load, shipped_folder
 from scoring.clauses import Clause
+from scoring.encoder import Encoder
 from scoring.errors import ArtifactTampered, UsageError
 from scoring.levels import PROBABILITIES
 from scoring.scorer import Scorer
+from scoring.tiers import Fast
+from training import pipeline
 from training.dataset import DataError, read
 from training.hydrate import CORPUS
 from training.pipeline import DESCRIPTION_FILE, Params, fit, unseen
@@ -88,19 +91,35 @@ def test_the_heads_are_calibrated_on_what_the_encoders_never_saw(statements, enc
     said = json.loads((encoder / DESCRIPTION_FILE).read_text())
     (knowing / DESCRIPTION_FILE).write_text(json.dumps(said | {"also_seen": list(known)}))
 
+    both, few = fresh.iloc[150:], fresh.iloc[140:170]
+
     def told(calibrate, encoders):
-        made = fit(statements, PARAMS, seed=0, encoders=encoders, calibrate=calibrate, folds=2)
+        made = fit(statements, PARAMS, 0, encoders=encoders, calibrate=calibrate, folds=2)
         return made.manifest["temperature"], made.manifest["accurate"]
 
-    both, few = fresh.iloc[150:], fresh.iloc[140:170]
     fast, accurate = told(fresh, [encoder, knowing])
-    unaware, same = told(both, [encoder, encoder])
-    assert fast != unaware, "no encoder has a part in the fast tier's"
-    assert accurate["encoder"] == same["encoder"] == {"base": "some", "kept_aside": 80}
-    seen_too = told(fresh, [encoder, encoder])[1]
-    assert accurate["scout"]["temperature"] != seen_too["scout"]["temperature"]
-    with pytest.raises(DataError, match="at least 30 that nothing learned from, found 20"):
+    assert (fast, accurate) == told(both, [encoder, encoder])
+    assert accurate["encoder"] == {"base": "some", "kept_aside": 80}, "a count, no ids"
+    known_too = told(fresh, [encoder, encoder])
+    assert fast != known_too[0]
+    assert accurate["scout"]["temperature"] != known_too[1]["scout"]["temperature"]
+    with pytest.raises(DataError, match="at least 30 that nothing learned from, 5 of each level"):
         told(few, [encoder, knowing])
+
+
+def test_a_stage_that_is_hardly_asked_is_calibrated_on_those_most_in_doubt(statements, encoder):
+    every = read([CORPUS / "own.jsonl"])
+    fresh = every[~every["id"].isin(statements["id"])].head(100).reset_index(drop=True)
+    made = fit(statements, PARAMS, 0, encoders=[encoder], folds=2)
+    rows = pipeline._Fresh(fresh, Fast(made))
+    before = rows._levels.copy()
+    sure = before.max(axis=1)
+    doubt = float(np.sort(sure)[5])
+    reader = Encoder(*((encoder / name).read_bytes() for name in (ENCODER_FILE, TOKENIZER_FILE)))
+    assert rows.add(reader, made.accurate.level, doubt) > 0
+    assert list(np.flatnonzero((rows._levels != before).any(axis=1))) == list(
+        np.flatnonzero(sure < doubt)
+    )
 
 
 def test_the_large_encoder_is_asked_where_the_small_one_doubts(model, texts):

@@ -12,7 +12,7 @@ from scoring.artifact import load
 from scoring.errors import OutputError, UsageError
 from scoring.levels import PROBABILITIES
 from scoring.scorer import Scorer
-from training import cli, train
+from training import cli, seen, train
 from training.dataset import FIELDS, DataError, digest, groups, read, statement_id
 from training.pipeline import Params
 from training.train import in_doubt, soft_rows
@@ -290,16 +290,75 @@ def test_statements_to_calibrate_on_are_in_the_run_and_come_near_nothing_learned
         [paths["train"]], [paths["dev"]], calibrate=[paths["fresh"]], encoders=[], **small
     )
     told = outcome.model.manifest["calibrate"]
-    kept = train.fresh_rows([paths["fresh"]], read([paths["train"]]), read([paths["dev"]]))
-    assert told["rows"] == len(kept)
+    trained, dev = (read([paths[name]]) for name in ("train", "dev"))
+    said: list[str] = []
+    kept = train.fresh_rows([paths["fresh"]], trained, dev, say=said.append)
+    assert told["rows"] == len(kept) < len(parts["fresh"])
     assert told["digest"] == digest(kept)
+    assert said[0].startswith(
+        f"calibrating on {len(kept)} statements that nothing learned from; left out"
+    )
     assert twin["id"].iloc[0] not in set(kept["id"])
+    assert set(kept["id"]) <= seen.read(outcome.folder).ids, "none of them is measured on"
     run = mlflow.MlflowClient().get_run(outcome.model.manifest["mlflow_run"])
+    assert run.data.tags["calibrate.digest"] == told["digest"]
     names = {data.dataset.name for data in run.inputs.dataset_inputs}
     assert names == {"train", "dev", "calibrate"}
-    with pytest.raises(DataError, match="that it does"):
-        train.fresh_rows([paths["train"]], read([paths["train"]]), None)
-    few = tmp_path / "few.jsonl"
-    few.write_text("".join(paths["fresh"].read_text().splitlines(keepends=True)[:20]))
-    with pytest.raises(DataError, match="expected at least 30 that nothing learned from, found 20"):
-        train.fresh_rows([few], read([paths["train"]]), None)
+
+
+def test_statements_that_do_not_do_to_calibrate_on_are_refused(tmp_path):
+    statements = read([train.CORPUS / "own.jsonl"])[:200]
+    path = tmp_path / "fresh.jsonl"
+
+    def fresh(rows, trained=statements[:100], held=None, taught=None):
+        rows[list(FIELDS)].to_json(path, orient="records", lines=True)
+        return train.fresh_rows([path], trained, held, taught)
+
+    rest = statements[100:]
+    with pytest.raises(DataError, match=r"--calibrate .*not trained on, found 10 that are"):
+        fresh(statements[90:])
+    with pytest.raises(DataError, match=r"--calibrate .*not held out, found 100 that are"):
+        fresh(rest, held=rest)
+    with pytest.raises(DataError, match="at least 30 that nothing learned from"):
+        fresh(rest[:25])
+    with pytest.raises(DataError, match=r"5 of each level, found \d+ none, 0 protest"):
+        fresh(rest[rest["level"] == "none"])
+    kept = fresh(rest)
+    left = fresh(rest, taught=rest[["text", "id"]][:10].assign(place="x"))
+    assert len(left) < len(kept)
+    assert not set(left["id"]) & set(rest["id"][:10]), "what a teacher labelled is learned from"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        None,
+        "x",
+        "null",
+        "0.5",
+        "[0.5]",
+        '[["RUS", "KOR", 1.5]]',
+        '[["RUS", 1, 0.5]]',
+        '[["A", "B", NaN]]',
+    ],
+)
+def test_dyads_of_a_teacher_that_are_none_are_named(wrong, tmp_path):
+    level = dict(zip(PROBABILITIES, (0.0, 1.0, 0.0, 0.0), strict=True))
+    right = {"text": "Oslo protests.", "dyads": '[["NOR", null, 0.9]]'} | level
+    table = pd.DataFrame([right, right | {"text": "Rome protests.", "dyads": wrong}])
+    table.to_parquet(tmp_path / "soft.parquet")
+    with pytest.raises(
+        DataError, match=r"soft\.parquet: expected dyads as a JSON list .* in row 1"
+    ):
+        soft_rows(tmp_path / "soft.parquet", None)
+
+
+@pytest.mark.parametrize("wrong", [{"text": None}, {"p_none": 1.1}, {"p_threat": None}])
+def test_labels_of_a_teacher_that_are_none_are_named(wrong, tmp_path):
+    right = {"text": "Oslo protests."} | dict.fromkeys(PROBABILITIES, 0.25)
+    pd.DataFrame([right, right | wrong]).to_parquet(tmp_path / "soft.parquet")
+    with pytest.raises(DataError, match=r"expected text and probabilities from 0 to 1.* in row 1"):
+        soft_rows(tmp_path / "soft.parquet", None)
+    pd.DataFrame([right]).drop(columns="p_none").to_parquet(tmp_path / "soft.parquet")
+    with pytest.raises(DataError, match=r"expected the columns .*, found no p_none\. Make it anew"):
+        soft_rows(tmp_path / "soft.parquet", None)

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,12 +14,9 @@ from scoring.batch import json_line, whole_file
 from scoring.errors import OutputError, UsageError
 from training import dataset
 from training.dataset import LABEL_FIELDS, DataError
-from training.hydrate import CORPUS, HELD_OUT, sources
+from training.hydrate import BASE_RATES, CORPUS, HELD_OUT, sources
 from training.review.agreement import same
 from training.review.codes import CODE_FIELDS, Codes, Row
-
-BASE_RATES: Final = "base_rates"
-"""Subfolder of the labels kept apart for base rates."""
 
 
 class Merged(NamedTuple):
