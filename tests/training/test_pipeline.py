@@ -94,7 +94,7 @@ def test_the_temperature_makes_held_out_levels_most_likely():
 def test_statements_that_nothing_learned_from_give_the_temperature_and_nothing_else(
     model, statements
 ):
-    rest = statements.index % 3 > 0
+    rest = statements.index % 2 > 0
     taught, fresh = (statements[which].reset_index(drop=True) for which in (rest, ~rest))
     plain, cooled = fit(taught, SMALL, seed=0), fit(taught, SMALL, seed=0, calibrate=fresh)
     temperatures = [m.manifest["temperature"] for m in (plain, cooled)]
