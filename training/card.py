@@ -277,6 +277,7 @@ def _card(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         _facts(manifest),
         "## Training data",
         *_data(manifest["train"]),
+        *_more_data(manifest),
         "## How well it does",
         _headlines(tiers, metrics["baselines"]),
         f"Measured on {rows:,.0f} {_PARTS[head]}, all methods on the same rows; "
@@ -338,6 +339,22 @@ def _data(described: Mapping[str, Any]) -> list[str]:
             for name, counts in _gathered(described[by]).items()
         ]
         out.append(_table((by, *LEVELS, "all"), lines))
+    return out
+
+
+def _more_data(manifest: Mapping[str, Any]) -> list[str]:
+    """Say what else is in the model: labels of a teacher, and what it is calibrated on."""
+    out = []
+    if "soft" in manifest:
+        out.append(f"Beside these, {manifest['soft']:,} sentences that a teacher labelled.")
+    if "calibrate" in manifest:
+        pools = ", ".join(manifest["calibrate"]["pool"])
+        out.append(
+            f"Calibrated on {manifest['calibrate']['rows']:,} other statements, of {pools}, that nothing learned "
+            "from: one number for the fast tier, and one for each encoder. Where base rates are given below, these "
+            "statements are among those that they are of; precision and recall of the fast tier do not depend on "
+            "that number."
+        )
     return out
 
 

@@ -316,7 +316,7 @@ def hydrate(
     fresh: Annotated[
         Path | None,
         typer.Option(
-            "--fresh", help="Also write those that nothing learned from, to calibrate on."
+            "--fresh", help="Also write those kept apart for base rates, to calibrate on."
         ),
     ] = None,
     corpus: Annotated[
