@@ -110,10 +110,10 @@ class Params:
     soft_role_weight: float = 1.0
     doubt_below: float = 0.95
     scout_doubt_below: float = 0.9
-    scout_role_doubt_below: float = 0.8
-    head_c: float = 0.03
+    scout_role_doubt_below: float = 0.95
+    head_c: float = 0.3
     role_head_c: float = 1.0
-    head_balance: float = 0.05
+    head_balance: float = 0.15
 
     def __post_init__(self) -> None:
         for name, value in self.asdict().items():
