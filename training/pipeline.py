@@ -105,13 +105,13 @@ class Params:
     own_weight: float = 0.7
     review_share: float = 0.15
     dyad_at_least: float = 0.5
-    soft_weight: float = 1.0
-    soft_balance: float = 0.2
+    soft_weight: float = 2.0
+    soft_balance: float = 0.0
     soft_role_weight: float = 1.0
     doubt_below: float = 0.95
     scout_doubt_below: float = 0.9
     scout_role_doubt_below: float = 0.95
-    head_c: float = 0.1
+    head_c: float = 0.03
     role_head_c: float = 1.0
     head_balance: float = 0.05
 
