@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format train bench profile clean
+.PHONY: help demo test coverage check format train bench profile clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(RUN) ## Install what scoring needs, and score the sample feed
 	@$(BIN)/tension score --format table
@@ -21,8 +22,11 @@ demo: $(RUN) ## Install what scoring needs, and score the sample feed
 	@echo 'Next: $(BIN)/tension explain "Moscow warned Seoul of asymmetric retaliation if it arms Kyiv."'
 	@echo '      $(BIN)/tension score FEED_FILE_OR_URL        $(BIN)/tension score --help'
 
-test: $(DEV) ## Run the tests on up to four cores, coverage shown
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term
+test: $(DEV) ## Run the tests on up to four cores
+	$(BIN)/python -m pytest $(PARALLEL)
+
+coverage: $(DEV) ## The same, and show which lines they run (takes longer)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 check: $(DEV) ## Lint, formatting, types
 	$(BIN)/ruff check
