@@ -111,9 +111,9 @@ class Params:
     doubt_below: float = 0.95
     scout_doubt_below: float = 0.9
     scout_role_doubt_below: float = 0.95
-    head_c: float = 0.03
+    head_c: float = 0.05
     role_head_c: float = 1.0
-    head_balance: float = 0.05
+    head_balance: float = 0.1
 
     def __post_init__(self) -> None:
         for name, value in self.asdict().items():
