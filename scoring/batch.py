@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import gzip
 import io
 import json
@@ -39,6 +38,7 @@ import pyarrow.parquet as pq
 from scoring.articles import Article, unique
 from scoring.errors import InputError, OutputError, TensionError, UsageError
 from scoring.feeds import read_articles
+from scoring.garbage import collect_seldom
 from scoring.ledger import Ledger
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.records import RECORD_COLUMNS
@@ -319,11 +319,6 @@ def _submit(
         return pool.submit(_score_and_form, group, settings, form)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def collect_seldom() -> None:
-    """Look for garbage in cycles less often: a batch makes many objects, and no cycles."""
-    gc.set_threshold(100_000, 20, 100)
 
 
 def begin_process() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NoReturn
 import typer
 
 from scoring.errors import InputError, TensionError, UsageError
+from scoring.garbage import collect_seldom
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,7 @@ class _Terminated(KeyboardInterrupt):
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
+    collect_seldom()  # from the start: half of it is imports
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminate)
@@ -214,12 +216,10 @@ def score(
         from scoring.batch import (
             Settings,
             choose_format,
-            collect_seldom,
             open_output,
             score_inputs,
         )
 
-        collect_seldom()
         output = (
             None if out is None else Path(out)
         )  # a Path would spoil a URI: Spark gets it as said

@@ -119,7 +119,7 @@ def main() -> None:
         return
     sys.path[0] = str(ROOT)
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    from scoring.batch import collect_seldom
+    from scoring.garbage import collect_seldom
     from tests.bench import put
 
     collect_seldom()
