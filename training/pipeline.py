@@ -107,7 +107,7 @@ class Params:
     dyad_at_least: float = 0.5
     soft_weight: float = 2.0
     soft_balance: float = 0.0
-    soft_role_weight: float = 1.0
+    soft_role_weight: float = 0.0
     doubt_below: float = 0.95
     scout_doubt_below: float = 0.9
     scout_role_doubt_below: float = 0.95
