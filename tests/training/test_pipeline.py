@@ -121,7 +121,8 @@ def test_a_teacher_says_who_speaks_to_whom_and_is_not_heard_where_actors_have_ch
     soft = pd.DataFrame([{"text": text, "dyads": json.dumps(said), **none}] * 30)
 
     def chance(soft, **more) -> float:
-        made = fit(statements, replace(SMALL, **more), seed=0, soft=soft, folds=0)
+        heard = {"soft_role_weight": 1.0} | more  # by default they are not
+        made = fit(statements, replace(SMALL, **heard), seed=0, soft=soft, folds=0)
         return float(made.roles.predict_proba([right.features])[0, 1])
 
     deaf = chance(soft.drop(columns="dyads"))
