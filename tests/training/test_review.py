@@ -477,6 +477,17 @@ def test_what_is_labelled_or_apart_is_not_picked(tmp_path):
     assert len(scored.free) == 400 - 2 - len(apart)
 
 
+def test_where_nothing_is_in_doubt_it_says_what_to_do(tmp_path, capsys):
+    frame = plenty(20)
+    records(frame["text"], [[1, 0, 0, 0]] * 20).to_parquet(tmp_path / "sure.parquet")
+    frame.to_parquet(tmp_path / "doubted.parquet")
+    for name, picked in (("sure", False), ("doubted", True)):
+        table, out = tmp_path / f"{name}.parquet", tmp_path / f"{name}.jsonl"
+        assert cli.run(["review", "pick", str(table), "-o", str(out)]) == 0
+        assert bool(out.read_text()) is picked
+        assert ("give tables of more news" in capsys.readouterr().err) is not picked
+
+
 def test_the_queue_has_each_reason_no_near_duplicates_and_is_the_same_again(tmp_path):
     frame = plenty(300)
     other = frame.assign(model="1.0.0+accurate")

@@ -124,6 +124,10 @@ def _tell_picked(queue: Sequence[Row], per: int, both: bool) -> None:
         counts[row["stratum"].removeprefix("review-")] += 1
     shown = ", ".join(f"{name} {number}" for name, number in counts.items())
     say(f"{len(queue):,} picked ({shown}; at most {per} each)")
+    if not queue:
+        say(
+            "none of them is in doubt, of a rare level or like a past miss: give tables of more news"
+        )
     if not both:
         say("one model only: to see where the tiers differ, give a table of the other one too")
 
