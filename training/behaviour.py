@@ -117,6 +117,18 @@ def levelled(name: str, cases: Path = CASES) -> list[Case]:
     ]
 
 
+def directed(cases: Path = CASES, all_of_them: bool = False) -> list[Case]:
+    """Read statements with the dyads that each must get, all and no other: ``PER>ECU``, ``?`` for an open side.
+
+    `all_of_them`: also those that no model need get right yet.
+    """
+    return [
+        Case(line["what"], "dyads", (line["text"],), line["dyads"])
+        for line in lines("dyads", cases)
+        if line["must"] or all_of_them
+    ]
+
+
 def golden_texts(cases: Path = CASES) -> list[str]:
     """Read the statements whose exact probabilities are kept."""
     return [line["text"] for line in lines("golden_texts", cases)]
@@ -127,7 +139,8 @@ def golden_texts(cases: Path = CASES) -> list[str]:
 
 def score(scorer: Scorer, cases: Path = CASES) -> Scored:
     """Score every statement of the cases once: text -> its rows, the highest score first."""
-    every = [*pairs(cases), *levelled("codebook", cases), *levelled("past_misses", cases)]
+    levels = (*levelled("codebook", cases), *levelled("past_misses", cases))
+    every = [*pairs(cases), *levels, *directed(cases, all_of_them=True)]
     said = [text for case in every for text in case.texts]
     texts = list(dict.fromkeys([*said, *golden_texts(cases)]))
     found: Scored = {text: [] for text in texts}
@@ -146,7 +159,7 @@ def margin(case: Case, scored: Scored) -> float:
 
     ``rises``: how much higher the second score is. ``same``: one level for both; how far the less
     certain one is from the next level. ``equal``: one and the same score; 1, or -1. ``level``: how
-    much more probable the level is than the next one.
+    much more probable the level is than the next one. ``dyads``: all are found and no other; 1, or -1.
     """
     said = [scored[text][0] for text in case.texts]
     if case.test == "rises":
@@ -158,7 +171,14 @@ def margin(case: Case, scored: Scored) -> float:
         return clear if said[0].level == said[1].level else -1.0
     if case.test == "level":
         return _lead(said[0], case.level)
-    raise ValueError(f"{case}: expected rises, same, equal or level, found {case.test!r}.")
+    if case.test == "dyads":
+        return 1.0 if dyads(scored[case.texts[0]]) == set(case.level.split()) else -1.0
+    raise ValueError(f"{case}: expected rises, same, equal, level or dyads, found {case.test!r}.")
+
+
+def dyads(rows: Iterable[Row]) -> set[str]:
+    """Name the dyads of a statement's rows: ``PER>ECU``, ``?`` for an open side; none where it is level none."""
+    return {f"{row.source or '?'}>{row.target or '?'}" for row in rows if row.level != LEVELS[0]}
 
 
 def _lead(row: Row, level: str) -> float:

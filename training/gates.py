@@ -24,7 +24,7 @@ TIER: Final = "tier"
 """Metric of a tier that was lost."""
 
 SPEED: Final = "speed"
-BEHAVIOUR: Final = ("behaviour", "codebook", "past_misses")
+BEHAVIOUR: Final = ("behaviour", "codebook", "past_misses", "plain_dyads")
 """Shares of the cases of ``tests/model/cases`` that hold (`training.behaviour`)."""
 
 _ROWS: Final = "rows"

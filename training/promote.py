@@ -449,7 +449,7 @@ def _cases(models: Path, rules: Gates, say: Say) -> Path | None:
         if rules.needs_behaviour():
             raise PromotionError(
                 f"expected the behaviour cases in {where}, beside the folder of the models, found none. "
-                "They are part of a checkout: work in one, or give --gates without behaviour, codebook and past_misses."
+                f"They are part of a checkout: work in one, or give --gates without {', '.join(gates.BEHAVIOUR)}."
             )
         say(f"no behaviour cases in {where}: neither asked nor written down")
     return cases

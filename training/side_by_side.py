@@ -140,6 +140,7 @@ def _shares(scored: behaviour.Scored, cases: Path) -> dict[str, float]:
         "behaviour": behaviour.pairs(cases),
         "codebook": behaviour.levelled("codebook", cases),
         "past_misses": behaviour.levelled("past_misses", cases),
+        "plain_dyads": behaviour.directed(cases),
     }
     return {name: len(behaviour.holding(of, scored)) / len(of) for name, of in sets.items() if of}
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from scoring.levels import LEVELS
-from training.gates import Gates, GatesError, judge, number, read
+from training.gates import BEHAVIOUR, Gates, GatesError, judge, number, read
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def test_the_gates_of_the_package_ask_what_a_release_must_hold():
         of = {gate.metric: gate for gate in found.gates if gate.table == tier}
         wanted = {"macro_f1", "kappa", "any.f1", "ece", "triples.f1", "pairs.f1", "review.share"}
         wanted |= {f"{level}.f1" for level in LEVELS}
-        wanted |= {"behaviour", "codebook", "past_misses", "speed"}
+        wanted |= {*BEHAVIOUR, "speed"}
         assert wanted - of.keys() == set()
         assert all(of[f"{level}.f1"].margin < 0.05 for level in LEVELS)
     assert {gate.metric for gate in found.gates if gate.table == "size"} == {"model", "encoder"}
