@@ -202,6 +202,16 @@ def encoder(
         Path | None,
         typer.Option(help="Folder of an encoder: what it was kept from, this one is kept from."),
     ] = None,
+    onward: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of an encoder: train it further, on half of what it has not seen."
+        ),
+    ] = None,
+    replay: Annotated[
+        int | None,
+        typer.Option(min=0, help="With --onward: of what it knows, so many again; default: all."),
+    ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 3,
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 8e-5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
@@ -209,6 +219,7 @@ def encoder(
     """Fine-tune an encoder: to ship in the accurate tier, to label other text, or both (extra 'teach')."""
     from training.dataset import apart, read
     from training.encoder import EncoderParams, teach
+    from training.onward import go_on
     from training.train import soft_rows
 
     statements = read(data)
@@ -216,6 +227,13 @@ def encoder(
         statements, _ = apart(statements, read(held_out))
     params = EncoderParams(epochs=epochs, rate=rate, seed=seed)
     rows = None if soft is None else soft_rows(soft, read(held_out) if held_out else None)
+    if onward is not None:
+        typer.echo(
+            go_on(
+                statements, onward, out, params, base=base, replay=replay, soft_rows=rows, say=say
+            )
+        )
+        return
     made = teach(
         statements,
         out,

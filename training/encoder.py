@@ -16,7 +16,7 @@ import multiprocessing
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -39,8 +39,9 @@ from scoring.encoder import MARKS, MOST_TOKENS, mark
 from scoring.errors import OutputError, TierMissing, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.tiers import Accurate
-from training.dataset import DataError, digest, groups, statement_id
-from training.pipeline import DESCRIPTION_FILE, OWN, described
+from training import seen
+from training.dataset import digest, groups, statement_id
+from training.pipeline import DESCRIPTION_FILE, OWN, kept_from
 
 if TYPE_CHECKING:
     import torch
@@ -149,7 +150,9 @@ def base_folder() -> Path:
     return Path(spec.origin).parent / folder
 
 
-def keep_aside(statements: pd.DataFrame, seed: int = 5) -> NDArray[np.bool_]:
+def keep_aside(
+    statements: pd.DataFrame, seed: int = 5, share: float = KEPT_ASIDE
+) -> NDArray[np.bool_]:
     """Choose the statements that the encoder is not to see: small whole groups of near-duplicates of real ones.
 
     Parameters
@@ -158,6 +161,8 @@ def keep_aside(statements: pd.DataFrame, seed: int = 5) -> NDArray[np.bool_]:
         From `training.dataset.read`.
     seed : int, optional
         Of the choice.
+    share : float, optional
+        Of the real statements, roughly.
 
     Returns
     -------
@@ -166,7 +171,7 @@ def keep_aside(statements: pd.DataFrame, seed: int = 5) -> NDArray[np.bool_]:
     group = groups(statements)
     size = np.bincount(group)
     real = (statements["pool"] != OWN).to_numpy()
-    wanted = KEPT_ASIDE * real.sum()
+    wanted = share * real.sum()
     out = np.zeros(len(statements), dtype=bool)
     for number in np.random.default_rng(seed).permutation(len(size)):
         rows = group == number
@@ -176,33 +181,6 @@ def keep_aside(statements: pd.DataFrame, seed: int = 5) -> NDArray[np.bool_]:
         if out.sum() >= wanted:
             break
     return out
-
-
-def kept_from(statements: pd.DataFrame, encoder: Path) -> NDArray[np.bool_]:
-    """Choose the statements that another encoder was kept from, and what comes near one of them.
-
-    Parameters
-    ----------
-    statements : pandas.DataFrame
-        From `training.dataset.read`.
-    encoder : Path
-        Folder of the other encoder.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-
-    Raises
-    ------
-    DataError
-        If it is no such folder, or was kept from none of these statements.
-    """
-    kept = statements["id"].isin(described(encoder)["kept_aside"]).to_numpy()
-    if not kept.any():
-        problem = "expected statements that this encoder was kept from, found none of them here."
-        raise DataError(str(encoder), problem, "Give the data that it was trained with.")
-    group = groups(statements)
-    return np.asarray(np.isin(group, group[kept]))
 
 
 class Tokens:
@@ -667,27 +645,23 @@ def teach(
     vocabulary : int, optional
         Tokens that the exported encoder keeps (`prune`); by default all.
     aside_of : Path, optional
-        Folder of another encoder: the statements that it was kept from are kept aside (`kept_from`), so that the
-        heads of a tier that asks both are fitted on what neither has seen.
+        Folder of another encoder: what it has not learned from is kept aside (`training.pipeline.kept_from`), so
+        that the heads of a tier that asks both are fitted on what neither has seen.
     say : callable, optional
         Told how far it is.
 
     Returns
     -------
     Path
-        The folder: ``encoder.pt`` (to label with), ``encoder.onnx`` and ``tokenizer.json`` (to ship), ``encoder.json``.
+        The folder: ``encoder.pt`` (to label with), ``encoder.onnx`` and ``tokenizer.json`` (to ship), ``encoder.json``
+        and ``learned.txt.gz``.
     """
     import torch
 
     name = BASE[0] if base is None else base.name
     base = base or base_folder()
-    aside = keep_aside(statements) if aside_of is None else kept_from(statements, aside_of)
-    try:  # now, not after the hours of training
-        out.mkdir(parents=True)
-    except OSError as error:
-        raise OutputError(
-            f"{out}: expected to make this folder, found: {error.strerror}. Give another."
-        ) from error
+    aside = keep_aside(statements) if aside_of is None else kept_from(statements, [aside_of])
+    begin_folder(out)
     tokens = Tokens(base)
     examples = labelled(statements[~aside], tokens, params)
     if soft_rows is not None:
@@ -696,6 +670,8 @@ def teach(
     net = network(base, tokens)
     fine_tune(net, examples, tokens.pad, params, say)
     torch.save(net.state_dict(), out / STATE_FILE)  # first: whatever comes after can be done again
+    if vocabulary is not None:
+        prune(net, tokens, list(statements["text"]), vocabulary)
     description = {
         "base": name,
         "params": asdict(params),
@@ -703,14 +679,35 @@ def teach(
         "soft": 0 if soft_rows is None else len(soft_rows),
         "vocabulary": vocabulary,
         "digest": digest(statements),
-        "kept_aside": sorted(statements["id"][aside]),
     }
+    write_folder(out, net, tokens, description, statements["id"][~aside])
+    return out
+
+
+def begin_folder(out: Path) -> None:
+    """Make the folder of an encoder: now, not after the hours of training.
+
+    Raises
+    ------
+    OutputError
+        If it is there or cannot be made.
+    """
+    try:
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"{out}: expected to make this folder, found: {error.strerror}. Give another."
+        ) from error
+
+
+def write_folder(
+    out: Path, net: Any, tokens: Tokens, description: dict[str, Any], learned: Iterable[str]
+) -> None:
+    """Write what is shipped of an encoder, how it was made and the ids of what it learned from."""
     (out / DESCRIPTION_FILE).write_text(json.dumps(description, indent=1) + "\n")
-    if vocabulary is not None:
-        prune(net, tokens, list(statements["text"]), vocabulary)
+    seen.write(out, learned, seen.LEARNED_FILE)
     tokens.tokenizer.save(str(out / TOKENIZER_FILE))
     export(net, out / ENCODER_FILE)
-    return out
 
 
 def open_teacher(folder: Path, base: Path | None = None) -> tuple[Any, Tokens]:

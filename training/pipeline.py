@@ -32,6 +32,7 @@ from scoring.errors import UsageError
 from scoring.features import mask, statement_features
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.tiers import Fast, level_features, role_features
+from training import seen
 from training.dataset import DataError, groups
 
 FOLDS: Final = 5
@@ -40,8 +41,7 @@ LEAST_FRESH: Final = 30
 """Statements from which a temperature is taken, where it is not by cross-validation."""
 
 DESCRIPTION_FILE: Final = "encoder.json"
-"""In an encoder's folder: what it was trained on, which statements it was kept from (``kept_aside``) and, if there are
-any, which it learned from that are kept apart from all others (``also_seen``)."""
+"""In an encoder's folder: how it was made. By id, what it was made from: `training.seen.LEARNED_FILE`."""
 
 OWN: Final = "own"
 """Pool of the statements that we wrote (``training/corpus/own.jsonl``): trained on, never measured on."""
@@ -391,7 +391,7 @@ def _taught_roles(
 
 
 def described(encoder: Path) -> dict[str, Any]:
-    """Read what an encoder's folder says of it.
+    """Read what an encoder's folder says of how it was made.
 
     Raises
     ------
@@ -400,17 +400,35 @@ def described(encoder: Path) -> dict[str, Any]:
     """
     path = encoder / DESCRIPTION_FILE
     try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-        found["kept_aside"] = list(map(str, found["kept_aside"]))
-        found["also_seen"] = list(map(str, found.get("also_seen", ())))
-        return found
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"expected what 'tension-train encoder' writes, found none ({error!r})."
-        raise DataError(str(path), problem, "Give the folder of an encoder.") from error
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise _no_encoder(path, repr(error)) from error
+
+
+def learned(encoder: Path) -> frozenset[str]:
+    """Read the ids of the statements that an encoder learned from.
+
+    Raises
+    ------
+    DataError
+        If it is no such folder.
+    scoring.errors.ArtifactTampered
+        If the file of the ids is not what training writes.
+    """
+    path = encoder / seen.LEARNED_FILE
+    ids = seen.read_ids(path)
+    if ids is None:
+        raise _no_encoder(path, "no such file")
+    return ids
+
+
+def _no_encoder(path: Path, found: str) -> DataError:
+    problem = f"expected what 'tension-train encoder' writes, found none ({found})."
+    return DataError(str(path), problem, "Give the folder of an encoder.")
 
 
 def unseen(statements: pd.DataFrame, encoders: Sequence[Path]) -> NDArray[np.bool_]:
-    """Mark the statements that every encoder was kept from.
+    """Mark the statements that no encoder learned from, nor from one that comes near.
 
     Parameters
     ----------
@@ -435,17 +453,29 @@ def unseen(statements: pd.DataFrame, encoders: Sequence[Path]) -> NDArray[np.boo
             f"expected at most {MOST_ENCODERS} encoders, a small one and a large one, found {len(encoders)}. "
             "Give fewer."
         )
-    aside = np.ones(len(statements), dtype=bool)
     for encoder in encoders:
-        aside &= statements["id"].isin(described(encoder)["kept_aside"]).to_numpy()
         if not (encoder / ENCODER_FILE).is_file():
             problem = f"expected {ENCODER_FILE} beside {DESCRIPTION_FILE}, found none."
             raise DataError(str(encoder), problem, "A version may share that of another: give it.")
-    if not aside.any():
+    return kept_from(statements, encoders)
+
+
+def kept_from(statements: pd.DataFrame, encoders: Sequence[Path]) -> NDArray[np.bool_]:
+    """Mark the statements that no encoder learned from, nor from one that comes near: of folders without weights too.
+
+    Raises
+    ------
+    DataError
+        As of `unseen`.
+    """
+    known = {id_ for encoder in encoders for id_ in learned(encoder)}
+    group = groups(statements)
+    kept = ~np.isin(group, group[statements["id"].isin(known).to_numpy()])
+    if not kept.any():
         names = ", ".join(map(str, encoders))
         problem = "expected statements that the encoder was kept from, found none of them here."
-        raise DataError(names, problem, "Give the data that it was trained with.")
-    return aside
+        raise DataError(names, problem, "Give the data that it was trained with, and some more.")
+    return np.asarray(kept)
 
 
 def unknown(calibrate: pd.DataFrame, encoders: Sequence[Path]) -> pd.DataFrame:
@@ -456,8 +486,8 @@ def unknown(calibrate: pd.DataFrame, encoders: Sequence[Path]) -> pd.DataFrame:
     DataError
         If an encoder's folder is none; if fewer than `LEAST_FRESH` are left, or fewer than `FOLDS` of a level.
     """
-    seen = {id_ for encoder in encoders for id_ in described(encoder)["also_seen"]}
-    left = calibrate[~calibrate["id"].isin(seen)].reset_index(drop=True)
+    known = {id_ for encoder in encoders for id_ in learned(encoder)}
+    left = calibrate[~calibrate["id"].isin(known)].reset_index(drop=True)
     counts = np.bincount(_codes(left), minlength=len(LEVELS))
     if len(left) < LEAST_FRESH or counts.min() < FOLDS:
         found = ", ".join(f"{n:,} {level}" for n, level in zip(counts, LEVELS, strict=True))
@@ -565,9 +595,7 @@ class _Aside:
         readings = [reader.read(clause.text, clause.mentions) for clause in self._clauses]
         level, temperature = self._add_level(reader, readings, doubt_below, params)
         roles = self._add_roles(readings, params, last)
-        known = described(encoder)
-        del known["also_seen"]
-        known["kept_aside"] = len(self._held)
+        known = described(encoder) | {"learned": len(learned(encoder)), "heads_of": len(self._held)}
         return Heads(level, roles, *files), {"temperature": temperature, "encoder": known}
 
     def _add_level(

@@ -17,6 +17,9 @@ from training.dataset import SHINGLE, DataError, digest, near_duplicates
 SEEN_FILE: Final = "trained_on.txt.gz"
 """In a model folder: ids of the statements that it was fitted to, sorted, one a line."""
 
+LEARNED_FILE: Final = "learned.txt.gz"
+"""In an encoder's folder: the same of the encoder; what is not in it, its heads may be fitted on."""
+
 _ID: Final = re.compile(r"[0-9a-f]{12}")
 
 
@@ -38,8 +41,8 @@ class Seen(NamedTuple):
     dev: str | None
 
 
-def write(folder: Path, ids: Iterable[str]) -> Path:
-    """Write the ids of the statements that a model was trained on into its folder.
+def write(folder: Path, ids: Iterable[str], name: str = SEEN_FILE) -> Path:
+    """Write the ids of the statements that a model, or an encoder, was trained on into its folder.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def write(folder: Path, ids: Iterable[str]) -> Path:
         Of the model.
     ids : iterable of str
         In any order, repeated or not: the bytes are the same for the same set.
+    name : str, optional
+        Of the file.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def write(folder: Path, ids: Iterable[str]) -> Path:
         The file.
     """
     lines = "".join(f"{id_}\n" for id_ in sorted(set(ids)))
-    path = folder / SEEN_FILE
+    path = folder / name
     path.write_bytes(gzip.compress(lines.encode(), mtime=0))
     return path
 
@@ -83,7 +88,27 @@ def read(folder: Path, manifest: Mapping[str, Any] | None = None) -> Seen:
     manifest = read_manifest(folder) if manifest is None else manifest
     held = manifest.get("dev") or {}
     name = str(manifest.get("version", folder.name))
-    return Seen(name, _ids(folder / SEEN_FILE), held.get("digest"))
+    return Seen(name, read_ids(folder / SEEN_FILE), held.get("digest"))
+
+
+def read_ids(path: Path) -> frozenset[str] | None:
+    """Read a file that `write` wrote; None where there is none.
+
+    Raises
+    ------
+    scoring.errors.ArtifactTampered
+        If it is not what `write` writes.
+    """
+    try:
+        packed = path.read_bytes()
+        ids = gzip.decompress(packed).decode("ascii").split("\n")
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, ValueError) as error:  # OSError: also what is no gzip
+        raise _tampered(path, error) from error
+    if not packed or ids.pop() or not all(map(_ID.fullmatch, ids)):
+        raise _tampered(path, "other lines")
+    return frozenset(ids)
 
 
 def refuse_seen(rows: pd.DataFrame, seen: Seen, known: pd.DataFrame) -> int:
@@ -154,19 +179,6 @@ def _unknown(rows: pd.DataFrame, seen: Seen) -> DataError:
         f"folder has no {SEEN_FILE} that says what it was trained on; found others (digest {digest(rows)[:16]}).",
         "Give --data exactly those rows.",
     )
-
-
-def _ids(path: Path) -> frozenset[str] | None:
-    try:
-        packed = path.read_bytes()
-        ids = gzip.decompress(packed).decode("ascii").split("\n")
-    except FileNotFoundError:
-        return None
-    except (OSError, EOFError, ValueError) as error:  # OSError: also what is no gzip
-        raise _tampered(path, error) from error
-    if not packed or ids.pop() or not all(map(_ID.fullmatch, ids)):
-        raise _tampered(path, "other lines")
-    return frozenset(ids)
 
 
 def _tampered(path: Path, found: object) -> ArtifactTampered:

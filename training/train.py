@@ -62,6 +62,8 @@ from training.pipeline import (
 INNER_FOLDS: Final = 2
 """Folds within a fold, for its temperature alone."""
 
+_OF_ENCODER: Final = (DESCRIPTION_FILE, seen.LEARNED_FILE)
+
 Say = Callable[[str], None]
 
 
@@ -589,10 +591,11 @@ def _seen(train: pd.DataFrame, taught: pd.DataFrame | None, fresh: pd.DataFrame 
 
 
 def _describe_encoders(model: artifact.Model, folder: Path) -> None:
-    """Leave beside each encoder what it was kept from: so it can be given new heads some day."""
+    """Leave beside each encoder what it learned from: so it can be given new heads some day."""
     for which, heads in model.encoders.items():
         place = (folder / artifact.ENCODERS[which][0]).parent
-        shutil.copyfile(heads.encoder.with_name(DESCRIPTION_FILE), place / DESCRIPTION_FILE)
+        for name in _OF_ENCODER:
+            shutil.copyfile(heads.encoder.with_name(name), place / name)
 
 
 def _save(
@@ -623,9 +626,10 @@ def _save(
             _describe_encoders(model, made)
             served = tracked.log_served(made)
             artifact.share_encoder(made, out)
-            for said in made.rglob(DESCRIPTION_FILE):  # goes with an encoder, wherever that lies
-                if not said.with_name(artifact.ENCODER_FILE).is_file():
-                    said.unlink()
+            for file in _OF_ENCODER:  # they go with an encoder, wherever that lies
+                for said in made.rglob(file):
+                    if not said.with_name(artifact.ENCODER_FILE).is_file():
+                        said.unlink()
             made.rename(out / name)
     except OSError as error:
         raise _unwritable(out or Path(tempfile.gettempdir()), error) from error

@@ -18,10 +18,10 @@ from scoring.errors import ArtifactTampered, UsageError
 from scoring.levels import PROBABILITIES
 from scoring.scorer import Scorer
 from scoring.tiers import Fast
-from training import pipeline
+from training import pipeline, seen
 from training.dataset import DataError, read
 from training.hydrate import CORPUS
-from training.pipeline import DESCRIPTION_FILE, Params, fit, unseen
+from training.pipeline import DESCRIPTION_FILE, Params, fit, learned, unseen
 
 PARAMS = Params(level_bits=12, role_bits=12, scout_doubt_below=0.7, scout_role_doubt_below=0.6)
 
@@ -37,7 +37,7 @@ def kept_aside(statements) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory, kept_aside):
+def encoder(tmp_path_factory, statements, kept_aside):
     """The folder of an encoder: the smallest that is shipped, said to be kept from statements of ours."""
     pytest.importorskip("onnxruntime", reason="the extra 'encoder' is not installed")
     shipped = load(shipped_folder())
@@ -47,8 +47,8 @@ def encoder(tmp_path_factory, kept_aside):
     files = (shipped.scout or shipped.accurate).files
     for name, file in zip((ENCODER_FILE, TOKENIZER_FILE), files, strict=True):
         shutil.copy(file, folder / name)
-    said = {"base": "some", "kept_aside": kept_aside}
-    (folder / DESCRIPTION_FILE).write_text(json.dumps(said))
+    (folder / DESCRIPTION_FILE).write_text(json.dumps({"base": "some"}))
+    seen.write(folder, set(statements["id"]) - set(kept_aside), seen.LEARNED_FILE)
     return folder
 
 
@@ -78,7 +78,7 @@ def test_the_manifest_says_where_each_encoder_is_asked(model, kept_aside):
     assert (
         said["encoder"]
         == said["scout"]["encoder"]
-        == {"base": "some", "kept_aside": len(kept_aside)}
+        == {"base": "some", "learned": 420, "heads_of": len(kept_aside)}
     )
     assert said["temperature"] != said["scout"]["temperature"], "the second hears the first"
 
@@ -88,18 +88,19 @@ def test_the_heads_are_calibrated_on_what_the_encoders_never_saw(statements, enc
     fresh = every[~every["id"].isin(statements["id"])].head(300)
     known, knowing = fresh["id"].iloc[:150], tmp_path / "knowing"
     shutil.copytree(encoder, knowing)
-    said = json.loads((encoder / DESCRIPTION_FILE).read_text())
-    (knowing / DESCRIPTION_FILE).write_text(json.dumps(said | {"also_seen": list(known)}))
+    seen.write(knowing, learned(encoder) | set(known), seen.LEARNED_FILE)
 
     both, few = fresh.iloc[150:], fresh.iloc[140:170]
 
     def told(calibrate, encoders):
         made = fit(statements, PARAMS, 0, encoders=encoders, calibrate=calibrate, folds=2)
-        return made.manifest["temperature"], made.manifest["accurate"]
+        accurate = made.manifest["accurate"]
+        how = accurate.pop("encoder")
+        assert how == {"base": "some", "learned": len(learned(encoders[-1])), "heads_of": 80}
+        return made.manifest["temperature"], accurate
 
     fast, accurate = told(fresh, [encoder, knowing])
     assert (fast, accurate) == told(both, [encoder, encoder])
-    assert accurate["encoder"] == {"base": "some", "kept_aside": 80}, "a count, no ids"
     known_too = told(fresh, [encoder, encoder])
     assert fast != known_too[0]
     assert accurate["scout"]["temperature"] != known_too[1]["scout"]["temperature"]
@@ -179,8 +180,7 @@ def test_both_encoders_are_shared_with_a_version_that_has_them(model, tmp_path):
 
 def test_encoders_that_were_kept_from_nothing_in_common(statements, encoder, tmp_path):
     other = shutil.copytree(encoder, tmp_path / "other")
-    said = {"kept_aside": list(statements["id"].tail(20))}
-    (other / DESCRIPTION_FILE).write_text(json.dumps(said))
+    seen.write(other, statements["id"], seen.LEARNED_FILE)
     with pytest.raises(DataError, match="that the encoder was kept from, found none"):
         unseen(statements, [encoder, other])
     with pytest.raises(UsageError, match="at most 2 encoders"):

@@ -13,9 +13,10 @@ from scoring.artifact import load, shipped_folder
 from scoring.dyads import candidates
 from scoring.errors import TierMissing
 from scoring.levels import CODE, PROBABILITIES
+from training import seen
 from training.dataset import DataError, groups, statement_id
-from training.encoder import EncoderParams, choose, keep_aside, kept_from, read_labels
-from training.pipeline import OWN
+from training.encoder import EncoderParams, choose, keep_aside, read_labels
+from training.pipeline import OWN, kept_from, learned
 
 # Of torch and onnxscript, of their own code, when they write ONNX.
 pytestmark = [
@@ -122,8 +123,7 @@ def test_an_encoder_learns_the_levels_and_the_parts(taught, statements):
     readings = [reader.read(text, find_mentions(text)) for text in statements["text"]]
     level = np.array([reading.level.argmax() for reading in readings])
     assert (level == statements["level"].map(CODE)).mean() > 0.6
-    described = json.loads((taught / "encoder.json").read_text())
-    assert set(described["kept_aside"]) == set(statements["id"][keep_aside(statements)])
+    assert learned(taught) == set(statements["id"][~keep_aside(statements)])
 
 
 def test_a_teacher_labels_other_text_and_a_second_encoder_learns_of_it(
@@ -140,16 +140,59 @@ def test_a_teacher_labels_other_text_and_a_second_encoder_learns_of_it(
     assert json.loads((made / "encoder.json").read_text())["soft"] == 3
 
 
-def test_what_another_encoder_was_kept_from_is_kept_aside_with_all_that_comes_near(
-    statements, tmp_path
-):
-    (tmp_path / "encoder.json").write_text(
-        json.dumps({"kept_aside": [statements["id"][3], "none"]})
-    )
-    near = statements.iloc[[3]].assign(id="0" * 12, text=statements["text"][3] + " Again.")
+def test_what_an_encoder_was_kept_from_comes_near_nothing_that_it_learned(statements, tmp_path):
+    seen.write(tmp_path, statements["id"].drop([3, 7]), seen.LEARNED_FILE)
+    near = statements.iloc[[5]].assign(id="0" * 12, text=statements["text"][5] + " Again.")
     more = pd.concat([statements, near], ignore_index=True)
-    assert list(np.flatnonzero(kept_from(more, tmp_path))) == [3, len(statements)]
+    assert list(np.flatnonzero(kept_from(more, [tmp_path]))) == [3, 7]
     with pytest.raises(DataError, match="found none of them here"):
-        kept_from(statements.drop(index=3), tmp_path)
+        kept_from(statements.drop(index=[3, 7]), [tmp_path])
     with pytest.raises(DataError, match="expected what 'tension-train encoder' writes"):
-        kept_from(statements, tmp_path / "elsewhere")
+        kept_from(statements, [tmp_path / "elsewhere"])
+
+
+def test_of_what_an_encoder_has_not_seen_half_is_learned_and_half_kept_aside(statements, tmp_path):
+    from training.onward import divide
+
+    real = statements.assign(pool="reuters")
+    new = real["id"].iloc[::4]
+    seen.write(tmp_path, set(real["id"]) - set(new), seen.LEARNED_FILE)
+    chosen, aside = divide(real, tmp_path, 10, seed=0)
+    left = kept_from(real, [tmp_path])
+    assert not (chosen & aside).any()
+    assert ((chosen | aside)[left]).all()
+    assert 0.3 * left.sum() < aside.sum() < 0.7 * left.sum()
+    assert (chosen & ~left).sum() == 10
+    assert not (aside & ~left).any()
+    every, _ = divide(real, tmp_path, None, seed=0)
+    assert every.sum() == len(real) - aside.sum()
+
+
+def test_an_encoder_goes_on_from_its_shipped_weights(taught, tmp_path, statements):
+    from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE
+    from scoring.encoder import Encoder
+    from training.onward import go_on, read_weights
+
+    def levels(folder):
+        names = (ENCODER_FILE, TOKENIZER_FILE)
+        reader = Encoder(*((folder / name).read_bytes() for name in names))
+        texts = statements["text"].head(40)
+        return np.array([reader.read(text, find_mentions(text)).level for text in texts])
+
+    more = statements.head(40).assign(pool="reuters")
+    more["text"] += " This was said on Monday, in a note that nobody has seen so far."
+    more["id"] = [statement_id(text) for text in more["text"]]
+    every = pd.concat([statements, more.iloc[::2]], ignore_index=True)
+    seen.write(taught, set(statements["id"]) - set(statements["id"].head(40)), seen.LEARNED_FILE)
+    nothing = go_on(every, taught, tmp_path / "same", EncoderParams(epochs=1, rate=0.0))
+    assert levels(nothing) == pytest.approx(levels(taught), abs=0.1), "int8 of int8"
+    something = go_on(every, taught, tmp_path / "on", EncoderParams(epochs=2, rate=3e-4))
+    assert np.abs(levels(something) - levels(taught)).max() > 0.1
+    assert learned(something) > learned(taught)
+    assert json.loads((something / "encoder.json").read_text())["onward"] == taught.name
+    kept = read_weights(taught)
+    assert kept["level.weight"].shape == (4, 384)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / ENCODER_FILE).write_bytes(b"no graph")
+    with pytest.raises(DataError, match="expected an encoder as 'tension-train encoder' writes it"):
+        read_weights(tmp_path / "broken")
