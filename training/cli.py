@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
 
@@ -212,6 +213,10 @@ def encoder(
         int | None,
         typer.Option(min=0, help="With --onward: of what it knows, so many again; default: all."),
     ] = None,
+    mean: Annotated[
+        bool,
+        typer.Option("--mean", help="With --onward: the mean of the weights before and after."),
+    ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 3,
     rate: Annotated[float, typer.Option(help="Learning rate.")] = 8e-5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
@@ -228,11 +233,8 @@ def encoder(
     params = EncoderParams(epochs=epochs, rate=rate, seed=seed)
     rows = None if soft is None else soft_rows(soft, read(held_out) if held_out else None)
     if onward is not None:
-        typer.echo(
-            go_on(
-                statements, onward, out, params, base=base, replay=replay, soft_rows=rows, say=say
-            )
-        )
+        further = partial(go_on, base=base, replay=replay, soft_rows=rows, mean=mean, say=say)
+        typer.echo(further(statements, onward, out, params))
         return
     made = teach(
         statements,

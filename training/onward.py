@@ -50,9 +50,10 @@ def go_on(
     base: Path | None = None,
     replay: int | None = None,
     soft_rows: pd.DataFrame | None = None,
+    mean: bool = False,
     say: Say = lambda _: None,
 ) -> Path:
-    """Train a shipped encoder further, on statements that it has not seen; give the mean of before and after.
+    """Train a shipped encoder further, on statements that it has not seen and on a teacher's labels.
 
     Parameters
     ----------
@@ -70,6 +71,8 @@ def go_on(
         As of `divide`.
     soft_rows : pandas.DataFrame, optional
         A teacher's labels (`training.encoder.soft_labels`), learned besides.
+    mean : bool, optional
+        Take the mean of the weights before and after (`average`): for a few new labels.
     say : callable, optional
         Told how far it is.
 
@@ -94,9 +97,11 @@ def go_on(
         examples += soft(soft_rows, tokens, params)
     say(f"fine-tuning on {len(examples):,} statements; {int(aside.sum()):,} are kept aside")
     fine_tune(net, examples, tokens.pad, params, say)
-    average(net, before)
+    if mean:
+        average(net, before)
     description = described(encoder) | {
         "onward": encoder.name,
+        "mean": mean,
         "params": asdict(params),
         "labelled": int(chosen.sum()),
         "soft": 0 if soft_rows is None else len(soft_rows),
