@@ -205,14 +205,18 @@ def encoder(
     ] = None,
     onward: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of an encoder: train it further, on half of what it has not seen."
-        ),
+        typer.Option(help="Folder of an encoder: train it further, on what it has not seen."),
     ] = None,
     replay: Annotated[
         int | None,
         typer.Option(min=0, help="With --onward: of what it knows, so many again; default: all."),
     ] = None,
+    keep: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="With --onward: share of what it has not seen to keep from it again."
+        ),
+    ] = 0.5,
     mean: Annotated[
         bool,
         typer.Option("--mean", help="With --onward: the mean of the weights before and after."),
@@ -231,9 +235,12 @@ def encoder(
     if held_out:
         statements, _ = apart(statements, read(held_out))
     params = EncoderParams(epochs=epochs, rate=rate, seed=seed)
-    rows = None if soft is None else soft_rows(soft, read(held_out) if held_out else None)
+    held = read(held_out) if held_out else None
+    rows = None if soft is None else soft_rows(soft, held, statements["id"])
     if onward is not None:
-        further = partial(go_on, base=base, replay=replay, soft_rows=rows, mean=mean, say=say)
+        further = partial(
+            go_on, base=base, replay=replay, keep=keep, soft_rows=rows, mean=mean, say=say
+        )
         typer.echo(further(statements, onward, out, params))
         return
     made = teach(

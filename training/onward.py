@@ -33,7 +33,7 @@ from training.pipeline import described, kept_from, learned
 if TYPE_CHECKING:
     import onnx
 
-KEPT_AGAIN: Final = 0.5
+KEPT: Final = 0.5
 """Share of the real statements it has not seen that it is kept from once more: heads are fitted on them."""
 
 _ZERO: Final = 128  # of 8-bit weights in blocks: they are stored unsigned
@@ -49,6 +49,7 @@ def go_on(
     *,
     base: Path | None = None,
     replay: int | None = None,
+    keep: float = KEPT,
     soft_rows: pd.DataFrame | None = None,
     mean: bool = False,
     say: Say = lambda _: None,
@@ -69,8 +70,10 @@ def go_on(
         Folder of the base that it was made of; by default `training.encoder.base_folder`.
     replay : int, optional
         As of `divide`.
+    keep : float, optional
+        As of `divide`.
     soft_rows : pandas.DataFrame, optional
-        A teacher's labels (`training.encoder.soft_labels`), learned besides.
+        A teacher's labels (`training.encoder.soft_labels`), learned besides; ``learned.txt.gz`` names none of them.
     mean : bool, optional
         Take the mean of the weights before and after (`average`): for a few new labels.
     say : callable, optional
@@ -86,7 +89,7 @@ def go_on(
     DataError
         If it is the folder of no encoder, another base's, or there is nothing new.
     """
-    chosen, aside = divide(statements, encoder, replay, params.seed)
+    chosen, aside = divide(statements, encoder, replay, params.seed, keep)
     before, base = read_weights(encoder), base or base_folder()
     begin_folder(out)
     tokens = Tokens(encoder)
@@ -100,7 +103,7 @@ def go_on(
     if mean:
         average(net, before)
     description = described(encoder) | {
-        "onward": encoder.name,
+        "onward": "/".join(encoder.resolve().parts[-2:]),
         "mean": mean,
         "params": asdict(params),
         "labelled": int(chosen.sum()),
@@ -112,7 +115,7 @@ def go_on(
 
 
 def divide(
-    statements: pd.DataFrame, encoder: Path, replay: int | None, seed: int
+    statements: pd.DataFrame, encoder: Path, replay: int | None, seed: int, keep: float = KEPT
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Choose of statements what an encoder learns now, and what it is kept from again.
 
@@ -126,6 +129,8 @@ def divide(
         Of what it knows so many, at random, are learned once more, lest it forget; None is all.
     seed : int
         Of the choice.
+    keep : float, optional
+        Share of what it has not seen that it is kept from again; 1 is all: then it learns of a teacher alone.
 
     Returns
     -------
@@ -138,7 +143,10 @@ def divide(
     """
     new = kept_from(statements, [encoder])
     aside = np.zeros(len(statements), dtype=bool)
-    aside[new] = keep_aside(statements[new].reset_index(drop=True), share=KEPT_AGAIN)
+    if keep < 1:
+        aside[new] = keep_aside(statements[new].reset_index(drop=True), share=keep)
+    else:
+        aside = new
     known = np.flatnonzero(~new)
     order = np.random.default_rng(seed).permutation(known)
     chosen = new & ~aside

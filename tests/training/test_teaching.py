@@ -189,7 +189,7 @@ def test_an_encoder_goes_on_from_its_shipped_weights(taught, tmp_path, statement
     something = go_on(every, taught, tmp_path / "on", EncoderParams(epochs=2, rate=3e-4))
     assert np.abs(levels(something) - levels(taught)).max() > 0.1
     assert learned(something) > learned(taught)
-    assert json.loads((something / "encoder.json").read_text())["onward"] == taught.name
+    assert json.loads((something / "encoder.json").read_text())["onward"].endswith(taught.name)
     kept = read_weights(taught)
     assert kept["level.weight"].shape == (4, 384)
     (tmp_path / "broken").mkdir()
