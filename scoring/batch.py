@@ -10,12 +10,9 @@ import math
 import multiprocessing
 import os
 import secrets
-import signal
 import sys
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import (
     AbstractContextManager,
@@ -26,7 +23,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
 
@@ -38,12 +35,12 @@ import pyarrow.parquet as pq
 from scoring.articles import Article, unique
 from scoring.errors import InputError, OutputError, TensionError, UsageError
 from scoring.feeds import read_articles
-from scoring.garbage import collect_seldom
 from scoring.ledger import Ledger
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.records import RECORD_COLUMNS
-from scoring.scorer import Scorer, load
 from scoring.tiers import TIERS
+from scoring.workers import pool as workers_pool
+from scoring.workers import scorer
 
 BATCH_CHARACTERS: Final = 200_000
 """Characters of title, text and kept keys in a batch: some 1,500 sentences, a blink of work."""
@@ -205,8 +202,8 @@ def score_batch(articles: list[Article], settings: Settings) -> tuple[pd.DataFra
     summary : Summary
         Counts over all rows, also those that are left out.
     """
-    scorer = _scorer(settings.model, settings.tier)
-    frame, numbers = scorer.score_numbered(articles, settings.keep)
+    found = scorer(settings.model, settings.tier)
+    frame, numbers = found.score_numbered(articles, settings.keep)
     scored = frame["level"].notna().to_numpy()
     begins = np.diff(numbers, prepend=-1) != 0  # the first row of an article, of a sentence
     sentences = begins | (np.diff(frame["sentence"].to_numpy(), prepend=-1) != 0)
@@ -220,11 +217,6 @@ def score_batch(articles: list[Article], settings: Settings) -> tuple[pd.DataFra
         wanted = frame["level"].map(CODE).ge(CODE[settings.min_level]).to_numpy()
         frame = frame[wanted | (begins & ~scored & settings.unscored)]
     return frame, summary
-
-
-@cache
-def _scorer(model: Path | None, tier: str) -> Scorer:
-    return load(model, tier=tier)
 
 
 def as_frame(frame: pd.DataFrame) -> pd.DataFrame:
@@ -267,20 +259,19 @@ def score_batches(
         If the model cannot be loaded, or a process died.
     """
     if jobs == 1:
-        _scorer(
-            settings.model, settings.tier
-        )  # a model that cannot be loaded shows before anything is read
+        scorer(settings.model, settings.tier)  # one that cannot be loaded shows before all reading
         for group in groups:
             yield _score_and_form(group, settings, form)
         return
     strangers = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), begin_process)
+    pool = workers_pool(jobs, settings.model, settings.tier)
+    task = partial(_score_and_form, settings=settings, form=form)
     try:
         pending = deque(
-            [_submit(pool, [], settings, form)]
+            [pool.submit(task, [])]
         )  # loads the model while the first articles are read
         for group in groups:
-            pending.append(_submit(pool, group, settings, form))
+            pending.append(pool.submit(task, group))
             if len(pending) > 2 * jobs:
                 yield pending.popleft().result()
         while pending:
@@ -303,41 +294,6 @@ def _score_and_form(
 ) -> tuple[T, Summary]:
     frame, summary = score_batch(articles, settings)
     return form(frame), summary
-
-
-def _submit(
-    pool: ProcessPoolExecutor,
-    group: list[Article],
-    settings: Settings,
-    form: Callable[[pd.DataFrame], T],
-) -> Future[tuple[T, Summary]]:
-    """Hand over a batch; processes that this starts never see Ctrl-C: the parent acts on it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        return pool.submit(_score_and_form, group, settings, form)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit the mask
-    try:
-        return pool.submit(_score_and_form, group, settings, form)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def begin_process() -> None:
-    """Make ready a process that is one of several: it looks for garbage seldom, and ends when its parent does."""
-    collect_seldom()
-    _watch_parent()
-
-
-def _watch_parent() -> None:
-    """Let this process end when the parent does, however that ends (SIGKILL, out of memory)."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def end_with_it() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_it, daemon=True).start()
 
 
 class Progress:

@@ -26,11 +26,11 @@ from scoring.context import Context
 from scoring.dyads import Dyad, candidates, find_dyads
 from scoring.errors import UsageError
 from scoring.language import not_english
-from scoring.lazy import Lazy
+from scoring.lazy import COMPILE_AFTER, Lazy
 from scoring.levels import LEVELS, PROBABILITIES
 from scoring.records import columns_frame, moments, objects
 from scoring.sentences import split_sentences
-from scoring.tiers import TIERS
+from scoring.tiers import TIERS, Fast
 from scoring.tiers import tier as make_tier
 
 if TYPE_CHECKING:
@@ -100,6 +100,12 @@ class Scorer:
         self._screen = Lazy(_screen)
         version = str(model.manifest.get("version", "unsaved"))
         self.version = version if tier == TIERS[0] else f"{version}+{tier}"
+
+    def compile(self) -> None:
+        """Make now what is else made when there is much to do: for a process that others are forked from."""
+        if isinstance(self._tier, Fast):
+            self._tier.compile()
+        self._screen(COMPILE_AFTER + 1)
 
     def score(
         self, text: str, *, title: str | None = None, published: dt.datetime | None = None

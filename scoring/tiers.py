@@ -21,7 +21,7 @@ from scoring.dyads import Candidate
 from scoring.encoder import Encoder, Reading
 from scoring.errors import TierMissing, UsageError
 from scoring.features import mask
-from scoring.lazy import Lazy
+from scoring.lazy import COMPILE_AFTER, Lazy
 from scoring.levels import LEVELS
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ class Fast:
             return compiled.probabilities(masked)
         frame = pd.DataFrame({"text": pd.Series(masked, dtype=object)})
         return np.asarray(self._model.level.predict_proba(frame))
+
+    def compile(self) -> None:
+        """Make now what is else made when there is much to do (`scoring.lazy`)."""
+        self._compiled(COMPILE_AFTER + 1)
 
     def _compile(self) -> Compiled | None:
         from scoring.compiled import Compiled, fits

@@ -32,13 +32,13 @@ from numpy.typing import NDArray
 from scoring.actors import find_mentions
 from scoring.articles import clean_text
 from scoring.artifact import ENCODER_FILE, TOKENIZER_FILE, load
-from scoring.batch import begin_process
 from scoring.clauses import Clause
 from scoring.dyads import candidates
 from scoring.encoder import MARKS, MOST_TOKENS, mark
 from scoring.errors import OutputError, TierMissing, UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
 from scoring.tiers import Accurate
+from scoring.workers import begin_process
 from training import seen
 from training.dataset import digest, groups, statement_id
 from training.pipeline import DESCRIPTION_FILE, OWN, kept_from
