@@ -91,7 +91,8 @@ def test_only_tracking_imports_mlflow():
 
 
 def test_only_the_training_of_encoders_imports_torch():
-    assert importers("training", "torch", "transformers") == {"training/encoder.py"}
+    of_encoders = {"training/encoder.py", "training/onward.py"}
+    assert importers("training", "torch", "transformers") == of_encoders
     assert importers("scoring", "torch", "transformers") == set()
 
 
