@@ -173,13 +173,14 @@ def read_weights(folder: Path) -> Weights:
         If it is no such file.
     """
     import onnx
+    from google.protobuf.message import DecodeError
 
     path = folder / ENCODER_FILE
     try:
         graph = onnx.load(path).graph
         stored = {part.name: onnx.numpy_helper.to_array(part) for part in graph.initializer}
         return _plain(stored) | _vectors(stored) | _matrices(stored, graph)
-    except (OSError, ValueError, KeyError, StopIteration) as error:
+    except (OSError, ValueError, KeyError, StopIteration, DecodeError) as error:
         problem = (
             f"expected an encoder as 'tension-train encoder' writes it, found none ({error!r})."
         )
