@@ -40,7 +40,7 @@ format: $(DEV) ## Format the code and mend what can be mended by itself
 train: $(DEV) ## Train a model on GOLD (../shared/gold) into models/, logged to MLflow
 	$(BIN)/tension-train run --data $(GOLD)/train.jsonl --data training/corpus --dev $(GOLD)/dev.jsonl
 
-bench: $(DEV) ## Measure speed, start-up and memory (twenty minutes)
+bench: $(DEV) ## Measure speed, start-up and memory (half an hour)
 	$(BIN)/python tests/bench.py $(BENCH)
 
 profile: $(DEV) ## Show where the time goes, stage by stage (half a minute)

@@ -1,7 +1,6 @@
 """The processes of ``--jobs``: forked, where that can be, from one that has loaded the model, whose memory they share.
 
-A model's weights are 34 MB that are read all over. With a copy for each process they push each other out of the cache
-that the cores share; read from the same memory they do not.
+A model's weights are 34 MB that are read all over: in memory once, and loaded once (docs/speed.md has what that gains).
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def _context(model: Path | None, tier: str) -> BaseContext:
     before = os.environ.get(_WANTED)
     os.environ[_WANTED] = json.dumps([None if model is None else str(model), tier])
     try:
-        with without_interrupt():
+        with _without_interrupt():
             forkserver.ensure_running()
     finally:
         if before is None:
@@ -109,7 +108,7 @@ def _watch_parent() -> None:
 
 
 @contextmanager
-def without_interrupt() -> Iterator[None]:
+def _without_interrupt() -> Iterator[None]:
     """Let processes that are started in the block never see Ctrl-C: the parent acts on it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -212,11 +212,13 @@ def encoder(
         typer.Option(min=0, help="With --onward: of what it knows, so many again; default: all."),
     ] = None,
     keep: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0, max=1, help="With --onward: share of what it has not seen to keep from it again."
+            min=0,
+            max=1,
+            help="With --onward: share of what it has not seen to keep from it again; default: 0.5.",
         ),
-    ] = 0.5,
+    ] = None,
     mean: Annotated[
         bool,
         typer.Option("--mean", help="With --onward: the mean of the weights before and after."),
@@ -228,18 +230,30 @@ def encoder(
     """Fine-tune an encoder: to ship in the accurate tier, to label other text, or both (extra 'teach')."""
     from training.dataset import apart, read
     from training.encoder import EncoderParams, teach
-    from training.onward import go_on
+    from training.onward import KEPT, go_on
     from training.train import soft_rows
 
-    statements = read(data)
-    if held_out:
-        statements, _ = apart(statements, read(held_out))
+    if onward is None and (replay is not None or keep is not None or mean):
+        raise UsageError("--replay, --keep, --mean: expected --onward, found none. Add it.")
+    if onward is not None and (vocabulary is not None or aside_of is not None):
+        raise UsageError(
+            "--onward: expected neither --vocabulary nor --aside-of, found one: it has the vocabulary of its encoder, "
+            "and --keep says what it is kept from. Leave them out."
+        )
+    statements, held = read(data), read(held_out) if held_out else None
+    if held is not None:
+        statements, _ = apart(statements, held)
     params = EncoderParams(epochs=epochs, rate=rate, seed=seed)
-    held = read(held_out) if held_out else None
     rows = None if soft is None else soft_rows(soft, held, statements["id"])
     if onward is not None:
         further = partial(
-            go_on, base=base, replay=replay, keep=keep, soft_rows=rows, mean=mean, say=say
+            go_on,
+            base=base,
+            replay=replay,
+            keep=KEPT if keep is None else keep,
+            soft_rows=rows,
+            mean=mean,
+            say=say,
         )
         typer.echo(further(statements, onward, out, params))
         return

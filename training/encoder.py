@@ -711,9 +711,20 @@ def write_folder(
 
 
 def open_teacher(folder: Path, base: Path | None = None) -> tuple[Any, Tokens]:
-    """Open a folder that `teach` wrote: the network and its tokenizer."""
+    """Open a folder that `teach` wrote: the network and its tokenizer.
+
+    Raises
+    ------
+    UsageError
+        If there is no state of a network, as of an encoder that was trained further.
+    """
     import torch
 
+    if not (folder / STATE_FILE).is_file():
+        raise UsageError(
+            f"{folder}: expected {STATE_FILE}, as 'tension-train encoder' writes it without --onward, found none. "
+            "Let the model label that has this encoder."
+        )
     base = base or base_folder()
     tokens = Tokens(base)
     net = network(base, tokens)

@@ -11,7 +11,7 @@ import pytest
 from scoring.actors import find_mentions
 from scoring.artifact import load, shipped_folder
 from scoring.dyads import candidates
-from scoring.errors import TierMissing
+from scoring.errors import TierMissing, UsageError
 from scoring.levels import CODE, PROBABILITIES
 from training import seen
 from training.dataset import DataError, groups, statement_id
@@ -196,3 +196,11 @@ def test_an_encoder_goes_on_from_its_shipped_weights(taught, tmp_path, statement
     (tmp_path / "broken" / ENCODER_FILE).write_bytes(b"no graph")
     with pytest.raises(DataError, match="expected an encoder as 'tension-train encoder' writes it"):
         read_weights(tmp_path / "broken")
+
+
+def test_an_encoder_that_was_trained_further_has_no_state_to_label_with(tmp_path):
+    pytest.importorskip("torch", reason="the extra 'teach' is not installed")
+    from training.encoder import open_teacher
+
+    with pytest.raises(UsageError, match=r"expected encoder\.pt, .*Let the model label"):
+        open_teacher(tmp_path)

@@ -196,3 +196,17 @@ def test_help_loads_nothing_heavy():
     assert done.returncode == 0, done.stderr
     for command in ("run", "evaluate", "card", "hydrate"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--mean", "--mean: expected --onward, found none"),
+        ("--keep 0.2", "--keep, --mean: expected --onward"),
+        ("--onward e --vocabulary 3000", "--onward: expected neither --vocabulary nor --aside-of"),
+    ],
+)
+def test_options_of_an_encoder_that_do_not_go_together(tmp_path, capsys, options, said):
+    command = f"encoder --data none.jsonl -o {tmp_path}/out {options}"
+    assert cli.run(command.split()) == 2
+    assert said in capsys.readouterr().err.replace("\n", " ")
