@@ -1,8 +1,9 @@
 """The shipped model: fitted pipelines, an encoder and a manifest in one folder, checked before it is loaded.
 
-Nothing is unpickled: the pipelines are stored by skops, and a file is opened only after its size, SHA-256,
-library versions, codebook version and the exact list of types that it holds have been checked. A model without
-the accurate tier has no encoder.
+Nothing is unpickled: the pipelines are stored by skops, and a file is read only after its size, SHA-256,
+library versions, codebook version and the exact list of types that it holds have been checked. Scoring takes the
+weights out of it; the pipelines themselves are built only for who asks (`Linear.pipeline`). A model without the
+accurate tier has no encoder.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +29,8 @@ from scoring.errors import (
 )
 from scoring.fingerprint import fingerprint
 from scoring.levels import codebook
+from scoring.linear import Dense, Hashed
+from scoring.stored import Stored
 
 MODEL_FILE: Final = "model.skops"
 MANIFEST_FILE: Final = "manifest.json"
@@ -37,6 +41,24 @@ CHAMPION_FILE: Final = "CHAMPION"
 
 TRUSTED: Final[frozenset[str]] = frozenset({"scoring.features.statement_features"})
 """Every type in a model file that skops does not trust by itself; no other is ever loaded."""
+
+_KNOWN: Final = TRUSTED | {
+    "builtins.dict",
+    "builtins.list",
+    "builtins.slice",
+    "builtins.str",
+    "builtins.tuple",
+    "numpy.float64",
+    "numpy.ndarray",
+    "sklearn.compose._column_transformer.ColumnTransformer",
+    "sklearn.feature_extraction._hash.FeatureHasher",
+    "sklearn.feature_extraction.text.HashingVectorizer",
+    "sklearn.feature_extraction.text.TfidfTransformer",
+    "sklearn.linear_model._logistic.LogisticRegression",
+    "sklearn.pipeline.Pipeline",
+    "sklearn.preprocessing._data.StandardScaler",
+}
+"""Every type in a model file: a file that names another is refused, though reading it builds none."""
 
 SHARED_WITH: Final = "shared_with"
 """In the manifest, of a file of the encoder: the version beside this one in whose folder it lies."""
@@ -57,9 +79,9 @@ class Heads:
 
     Parameters
     ----------
-    level : sklearn.pipeline.Pipeline
+    level : scoring.linear.Dense
         `scoring.tiers.level_features` in, probabilities of the four levels out.
-    roles : sklearn.pipeline.Pipeline
+    roles : scoring.linear.Dense
         `scoring.tiers.role_features` in, probability of being a dyad out.
     encoder, tokenizer : Path
         Files of the encoder; `encoder_files` reads them, once the accurate tier is asked for.
@@ -67,8 +89,8 @@ class Heads:
         Of a model that was loaded: ``bytes`` and ``sha256`` of the two files.
     """
 
-    level: Any
-    roles: Any
+    level: Dense
+    roles: Dense
     encoder: Path
     tokenizer: Path
     expected: tuple[dict[str, Any], dict[str, Any]] | None = None
@@ -85,10 +107,10 @@ class Model:
 
     Parameters
     ----------
-    level : sklearn.pipeline.Pipeline
-        DataFrame with the column ``text`` (masked sentences) in, probabilities of the four levels out.
-    roles : sklearn.pipeline.Pipeline
-        Lists of feature names of candidate dyads in, probability of being one out.
+    level : scoring.linear.Hashed
+        Features of masked sentences (`scoring.features.statement_features`) in, probabilities of the four levels out.
+    roles : scoring.linear.Hashed
+        Features of candidate dyads in, probability of being one out.
     manifest : dict
         ``version``, ``review_below``, ``dyad_at_least`` and where the model comes from; ``accurate`` holds the
         ``review_below`` and ``doubt_below`` of the accurate tier.
@@ -98,8 +120,8 @@ class Model:
         Of a model the accurate tier of which asks a small encoder before that one.
     """
 
-    level: Any
-    roles: Any
+    level: Hashed
+    roles: Hashed
     manifest: dict[str, Any]
     accurate: Heads | None = None
     scout: Heads | None = None
@@ -156,17 +178,20 @@ def save(model: Model, folder: Path) -> Path:
         The folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pipelines = {"level": model.level, "roles": model.roles}
+    pipelines = {"level": model.level.pipeline, "roles": model.roles.pipeline}
     encoders: dict[str, dict[str, Any]] = {}
     for which, heads in model.encoders.items():
         prefix = _PREFIX[which]
-        pipelines |= {f"{prefix}_level": heads.level, f"{prefix}_roles": heads.roles}
+        pipelines |= {
+            f"{prefix}_level": heads.level.pipeline,
+            f"{prefix}_roles": heads.roles.pipeline,
+        }
         encoders[which] = {}
         for name, part in zip(ENCODERS[which], encoder_files(heads), strict=True):
             said = {"sha256": hashlib.sha256(part).hexdigest(), "bytes": len(part)}
             encoders[which][name] = said
             _write(folder / name, part)
-    import skops.io  # takes a second, which commands that touch no model need not wait
+    import skops.io  # takes a second and more, with scikit-learn
 
     content = skops.io.dumps(pipelines, compression=zipfile.ZIP_DEFLATED, compresslevel=6)
     manifest = (
@@ -247,36 +272,68 @@ def load(folder: Path) -> Model:
     ArtifactMissing, ArtifactTruncated, ArtifactTampered, ArtifactVersion, ArtifactUntrusted
         Each says what was expected, what was found and what to do.
     """
-    import skops.io
-    from skops.io.exceptions import UntrustedTypesFoundException
-
     manifest = read_manifest(folder)
     content = _checked_content(folder / MODEL_FILE, manifest)
     _check_versions(folder, manifest)
     try:
-        try:
-            pipelines = skops.io.loads(content, trusted=sorted(TRUSTED))  # audits before it loads
-        except UntrustedTypesFoundException as error:
-            foreign = sorted(set(skops.io.get_untrusted_types(data=content)) - TRUSTED)
+        stored = Stored(content)
+        if foreign := sorted(stored.types() - _KNOWN):
             raise ArtifactUntrusted(
                 f"{folder}: the model holds types that are not trusted: {', '.join(foreign)}. "
                 "It was not loaded. Use a model that this package's training wrote."
-            ) from error
-        encoders = (_heads(folder, name, manifest, pipelines) for name in ENCODERS)
-        return Model(pipelines["level"], pipelines["roles"], manifest, *encoders)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+            )
+        found, reference = stored.read(), _Pipelines(folder, manifest)
+        level, roles = (
+            Hashed.from_steps(found[name]["steps"], partial(reference, name))
+            for name in ("level", "roles")
+        )
+        encoders = (_heads(folder, name, manifest, found, reference) for name in ENCODERS)
+        return Model(level, roles, manifest, *encoders)
+    except (zipfile.BadZipFile, LookupError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactTampered(
             f"{folder / MODEL_FILE}: expected a model as this package saves it, "
             f"found something else ({error}). Get the model folder again."
         ) from error
 
 
+class _Pipelines:
+    """The pipelines of a model file, as scikit-learn knows them: built when one is first asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        A model folder.
+    manifest : dict
+        Its manifest, of when it was loaded.
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self._folder, self._manifest = folder, manifest
+        self._built: dict[str, Any] = {}
+
+    def __call__(self, name: str) -> Any:
+        """Give a pipeline; the file is checked again.
+
+        Raises
+        ------
+        ArtifactMissing, ArtifactTruncated, ArtifactTampered
+            If it is not there any more, or not what it was.
+        """
+        if not self._built:
+            import skops.io
+
+            content = _checked_content(self._folder / MODEL_FILE, self._manifest)
+            self._built = skops.io.loads(content, trusted=sorted(TRUSTED))
+        return self._built[name]
+
+
 def _heads(
-    folder: Path, which: str, manifest: dict[str, Any], pipelines: dict[str, Any]
+    folder: Path, which: str, manifest: dict[str, Any], found: dict[str, Any], reference: _Pipelines
 ) -> Heads | None:
     if which not in manifest:
         return None
-    level, roles = (pipelines[f"{_PREFIX[which]}_{part}"] for part in ("level", "roles"))
+    names = (f"{_PREFIX[which]}_{part}" for part in ("level", "roles"))
+    level, roles = (Dense.from_steps(found[n]["steps"], partial(reference, n)) for n in names)
     encoder, tokenizer = (_encoder_file(folder, manifest[which], name) for name in ENCODERS[which])
     expected = (manifest[which][name] for name in ENCODERS[which])
     return Heads(level, roles, encoder, tokenizer, tuple(expected))

@@ -1,9 +1,8 @@
 """The level classifier, compiled: what its scikit-learn pipeline says of sentences, bit for bit, many times faster.
 
-The pipeline stays what a model is: it is trained, stored and checked. This reads its weights and counts the same
-features over the bytes of many sentences at once (`scoring.kernel`). What can be said of a word by itself (its stem,
-its cue group, the phrases that it may begin) is asked of `scoring.features` once and kept. Needs numba, which is a
-large library: without it scikit-learn does the work.
+This lays out its weights and counts the same features over the bytes of many sentences at once (`scoring.kernel`).
+What can be said of a word by itself (its stem, its cue group, the phrases that it may begin) is asked of
+`scoring.features` once and kept. Needs numba, which is a large library: without it `scoring.linear` does the work.
 """
 
 from __future__ import annotations
@@ -16,12 +15,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
-from sklearn.utils.extmath import softmax
 
 from scoring import features as f
 from scoring import kernel as k
 from scoring.levels import LEVELS
+from scoring.linear import Hashed, softmax
 
 MOST_WORDS: Final = 100_000
 """Words that are remembered; with more than these, the table begins anew."""
@@ -40,10 +38,11 @@ _LOWER: Final = np.frombuffer(bytes(range(256)).lower(), np.uint8)
 _LOGS: Final = np.log(np.arange(1 << 12, dtype=float).clip(1)) + 1.0
 
 
-def fits(pipeline: Pipeline) -> bool:
+def fits(level: Hashed) -> bool:
     """Tell whether a level classifier is of the size that the kernel works on; nearly all are."""
-    levels, columns = pipeline["classifier"].coef_.shape
-    return bool(levels == len(LEVELS) and columns <= _LARGEST and columns & (columns - 1) == 0)
+    levels, columns = level.coef.shape
+    power = columns <= _LARGEST and columns & (columns - 1) == 0
+    return levels == len(LEVELS) and power and level.idf is not None
 
 
 class Compiled:
@@ -51,13 +50,15 @@ class Compiled:
 
     Parameters
     ----------
-    pipeline : sklearn.pipeline.Pipeline
+    level : Hashed
         The level classifier of a model (`scoring.artifact.Model`), of which `fits` is true.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._weights = _weights(pipeline["classifier"].coef_, pipeline["weights"].idf_)
-        self._intercept = pipeline["classifier"].intercept_
+    def __init__(self, level: Hashed) -> None:
+        if level.idf is None:
+            raise ValueError("expected a level classifier, found one without document frequencies")
+        self._weights = _weights(level.coef, level.idf)
+        self._intercept = level.intercept
         self._groups = _Groups(len(self._weights))
         self._words = _Words(self._groups)
         self._lock = Lock()  # a server answers several requests at once, and the words grow
@@ -73,7 +74,7 @@ class Compiled:
         Returns
         -------
         ndarray of float, shape (n, 4)
-            Those of ``pipeline.predict_proba``.
+            Those of `Hashed.probabilities`.
         """
         out = np.empty((len(masked), len(LEVELS)))
         with self._lock:
@@ -81,7 +82,7 @@ class Compiled:
                 part = masked[start : start + _CHUNK]
                 self._logits(part, out[start : start + len(part)])
         out += self._intercept
-        return np.asarray(softmax(out, copy=False))
+        return softmax(out)
 
     def _logits(self, masked: Sequence[str], out: NDArray[np.float64]) -> None:
         words, groups = self._words, self._groups

@@ -1,7 +1,7 @@
 """The two tiers behind one interface: what a sentence's level is, and which pairs of its actors are dyads.
 
 The fast tier is linear and reads every sentence. The accurate tier asks it first, wherever that leaves doubt an
-encoder, and where a small encoder still leaves doubt a large one; scikit-learn heads make probabilities of what an
+encoder, and where a small encoder still leaves doubt a large one; linear heads make probabilities of what an
 encoder and the stage before it say.
 """
 
@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from scoring.artifact import Heads, Model, encoder_files
@@ -20,7 +19,7 @@ from scoring.clauses import Clause
 from scoring.dyads import Candidate
 from scoring.encoder import Encoder, Reading
 from scoring.errors import TierMissing, UsageError
-from scoring.features import mask
+from scoring.features import mask, statement_features
 from scoring.lazy import COMPILE_AFTER, Lazy
 from scoring.levels import LEVELS
 
@@ -93,8 +92,7 @@ class Fast:
         masked = [mask(sentence.text, sentence.mentions) for sentence in sentences]
         if (compiled := self._compiled(len(masked))) is not None:
             return compiled.probabilities(masked)
-        frame = pd.DataFrame({"text": pd.Series(masked, dtype=object)})
-        return np.asarray(self._model.level.predict_proba(frame))
+        return self._model.level.probabilities([statement_features(text) for text in masked])
 
     def compile(self) -> None:
         """Make now what is else made when there is much to do (`scoring.lazy`)."""
@@ -112,7 +110,7 @@ class Fast:
         if not candidates:
             return []
         features = [candidate.features for found in candidates for candidate in found]
-        chances = np.asarray(self._model.roles.predict_proba(features)[:, 1])
+        chances = self._model.roles.probabilities(features)
         return np.split(chances, np.cumsum([len(found) for found in candidates])[:-1])
 
 
@@ -145,13 +143,13 @@ class Stage:
         """Give the probabilities of the levels, shape (4,), from those of the stage before."""
         # One at a time: a product of matrices may round otherwise than one of its rows by itself.
         features = level_features(self.reading(sentence), before)[None]
-        taken = self._heads.level.n_features_in_  # 4 in 0.2.0: that of the encoder alone
-        return np.asarray(self._heads.level.predict_proba(features[:, :taken])[0])
+        taken = self._heads.level.coef.shape[1]  # 4 in 0.2.0: that of the encoder alone
+        return np.asarray(self._heads.level.probabilities(features[:, :taken])[0])
 
     def roles(self, sentence: Clause, found: Sequence[Candidate], before: Floats) -> Floats:
         """Give the probability of being a dyad of each candidate, from those of the stage before."""
         features = role_features(found, before, self.reading(sentence))
-        return np.asarray(self._heads.roles.predict_proba(features)[:, 1])
+        return self._heads.roles.probabilities(features)
 
 
 class Accurate:

@@ -204,12 +204,6 @@ def whole_way(folder: Path, repeats: int) -> list[Figure]:
     ]
 
 
-# As where `make demo` installed what scoring needs and no more.
-WITHOUT_PYTEST = (
-    sys.executable,
-    "-c",
-    "import sys; sys.modules['pytest'] = None; from scoring.cli import main; main()",
-)
 WITHOUT_NUMBA = (
     sys.executable,
     "-c",
@@ -363,33 +357,31 @@ def copies(folder: Path, times: int = COPIES) -> Path:
 
 def start_up(repeats: int) -> list[Figure]:
     """Measure how long it takes until something is seen."""
-    bare, helped, first, here = [], [], [], []
+    bare, helped, first = [], [], []
     for _ in range(repeats):
         bare.append(run(sys.executable, "-c", "pass"))
         helped.append(run(*TENSION, "--help"))
-        first.append(first_row(WITHOUT_PYTEST))
-        here.append(first_row(TENSION))
+        first.append(first_row())
     ratio = [a.cpu / b.cpu for a, b in zip(helped, bare, strict=True)]
     return [
         Figure("`tension --help`, by the clock", "s", [used.wall for used in helped], "under 0.5"),
         Figure("`tension --help`, CPU time", "s", [used.cpu for used in helped]),
         Figure("`tension --help` against `python -c pass`, CPU time", "times", ratio),
         Figure(
-            "first row of the sample feed, pytest hidden, by the clock",
+            "first row of the sample feed, by the clock",
             "s",
             first,
             "under 1.5",
             "start to first row",
         ),
-        Figure("the same with pytest, which scikit-learn imports", "s", here),
     ]
 
 
-def first_row(tension: Sequence[str]) -> float:
+def first_row() -> float:
     """Return the seconds from the start to the first row of the sample feed."""
     start = time.perf_counter()
     with subprocess.Popen(
-        [*tension, "score", "--format", "jsonl"],
+        [*TENSION, "score", "--format", "jsonl"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -441,7 +433,7 @@ def classifier(repeats: int) -> list[Figure]:
     tasks: dict[str, Callable[[], object]] = {
         "first": lambda: Compiled(level).probabilities(masked),
         "compiled": lambda: compiled.probabilities(masked),
-        "reference": lambda: level.predict_proba(frame),
+        "reference": lambda: level.pipeline.predict_proba(frame),
         "tfidf": lambda: baseline.predict_proba(texts),
         "blanks": lambda: pc.utf8_split_whitespace(column),
         "words": lambda: pc.split_pattern_regex(column, pattern="[^A-Za-z0-9]+"),

@@ -80,7 +80,7 @@ def watch_all(clock: Clock) -> None:
     clock.watch("mask actors", tiers, "mask")
     clock.watch("words to numbers", compiled._Words, "read")
     clock.watch("features and logits", compiled.k, "logits")
-    clock.watch("scikit-learn, before it is compiled", tiers.Fast, "levels")
+    clock.watch("the level classifier, before it is compiled", tiers.Fast, "levels")
     clock.watch("probabilities", compiled.Compiled, "probabilities")
     clock.watch("dyads", scorer, "candidates", "find_dyads", "two_clauses")
     clock.watch("dyads", tiers.Fast, "roles")

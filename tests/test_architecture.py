@@ -132,6 +132,13 @@ def test_importing_loads_only_what_is_needed(module, unwanted):
     assert set(unwanted) & set(loaded) == set()
 
 
+def test_scoring_a_text_loads_neither_scikit_learn_nor_what_it_needs():
+    loaded = python(
+        "import sys, scoring; scoring.load().score('Oslo protested to Bern.'); print(*sys.modules)"
+    )
+    assert {"sklearn", "scipy", "skops", "numba"} & set(loaded.split()) == set()
+
+
 def test_the_package_that_is_imported_is_ours():
     import scoring
 

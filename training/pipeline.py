@@ -31,6 +31,7 @@ from scoring.encoder import Encoder, Reading
 from scoring.errors import UsageError
 from scoring.features import mask, statement_features
 from scoring.levels import CODE, LEVELS, PROBABILITIES
+from scoring.linear import Dense, Hashed
 from scoring.tiers import Fast, level_features, role_features
 from training import seen
 from training.dataset import DataError, groups
@@ -200,7 +201,7 @@ def fit(
     if not folds:
         level = _fit_level(masked, levels, weights, params, taught)
         manifest = {"review_below": 0.0, "dyad_at_least": params.dyad_at_least}
-        return Model(level, _fit_roles(statements, params, soft), manifest)
+        return Model(Hashed.of(level), _fit_roles(statements, params, soft), manifest)
     real = real_rows(statements)
     parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     splits = list(parts.split(masked, levels, groups(statements)))
@@ -218,7 +219,7 @@ def fit(
         "dyad_at_least": params.dyad_at_least,
         "temperature": temperature,
     }
-    model = Model(level, _fit_roles(statements, params, soft), manifest)
+    model = Model(Hashed.of(level), _fit_roles(statements, params, soft), manifest)
     if not encoders:
         return model
     fresh_rows = None if calibrate is None else _Fresh(calibrate, Fast(model))
@@ -345,7 +346,7 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _fit_roles(statements: pd.DataFrame, params: Params, soft: pd.DataFrame | None) -> Pipeline:
+def _fit_roles(statements: pd.DataFrame, params: Params, soft: pd.DataFrame | None) -> Hashed:
     features: list[list[str]] = []
     is_dyad: list[bool] = []
     for raw, dyads in zip(statements["text"], statements["dyads"], strict=True):
@@ -362,9 +363,10 @@ def _fit_roles(statements: pd.DataFrame, params: Params, soft: pd.DataFrame | No
         )
     taught, levels, weights = _taught_roles(soft, params)
     weights = np.concatenate([np.ones(len(is_dyad)), weights])
-    return role_pipeline(params).fit(
+    pipeline = role_pipeline(params).fit(
         features + taught, np.concatenate([is_dyad, levels]), classifier__sample_weight=weights
     )
+    return Hashed.of(pipeline)
 
 
 def _taught_roles(
@@ -596,7 +598,8 @@ class _Aside:
         level, temperature = self._add_level(reader, readings, doubt_below, params)
         roles = self._add_roles(readings, params, last)
         known = described(encoder) | {"learned": len(learned(encoder)), "heads_of": len(self._held)}
-        return Heads(level, roles, *files), {"temperature": temperature, "encoder": known}
+        heads = Heads(Dense.of(level), Dense.of(roles), *files)
+        return heads, {"temperature": temperature, "encoder": known}
 
     def _add_level(
         self, reader: Encoder, readings: list[Reading], doubt_below: float, params: Params

@@ -205,7 +205,7 @@ def run(
             if part in metrics:
                 tracked.log_metrics(part, metrics[part])
         if out is None:
-            tracked.log_level(model.level)
+            tracked.log_level(model.level.pipeline)
         served = _save(model, metrics, name, out, tracked, _seen(train, taught, fresh))
     return Outcome(model, metrics, None if out is None else out / name, served)
 

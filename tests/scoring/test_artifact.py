@@ -28,6 +28,7 @@ from scoring.errors import (
     TensionError,
 )
 from scoring.scorer import Scorer
+from tests.heads import small_head
 
 STATEMENTS = Path(__file__).parents[1] / "training" / "statements.jsonl"
 
@@ -239,7 +240,7 @@ def test_nothing_in_scoring_unpickles():
 
 
 @pytest.fixture
-def versions(tmp_path) -> Path:
+def versions(tmp_path, fitted) -> Path:
     """Two versions with the same encoder, which is but a few bytes: it is carried, not asked."""
     files = {artifact.ENCODER_FILE: b"an encoder", artifact.TOKENIZER_FILE: b"a tokenizer"}
     for name, part in files.items():
@@ -247,9 +248,9 @@ def versions(tmp_path) -> Path:
     encoder, tokenizer = (tmp_path / name for name in files)
     said = {"review_below": 0.5, "dyad_at_least": 0.5}
     accurate = {"accurate": {"review_below": 0.5, "doubt_below": 0.5}}
-    heads = artifact.Heads({"d": 4}, {"e": 5}, encoder, tokenizer)
+    heads = artifact.Heads(small_head(4), small_head(2), encoder, tokenizer)
     for name in ("1", "2"):
-        model = Model({"a": 1}, {"b": 2}, {"version": name} | said | accurate, heads)
+        model = Model(fitted.level, fitted.roles, {"version": name} | said | accurate, heads)
         artifact.save(model, tmp_path / "models" / name)
     return tmp_path / "models"
 

@@ -35,7 +35,7 @@ def model(statements):
 
 
 def chances(model, texts=NEW) -> np.ndarray:
-    return model.level.predict_proba(mask_all(pd.Series(texts)))
+    return model.level.pipeline.predict_proba(mask_all(pd.Series(texts)))
 
 
 def test_same_data_and_seed_same_predictions_to_the_last_bit(model, statements):
@@ -48,7 +48,7 @@ def test_same_data_and_seed_same_predictions_to_the_last_bit(model, statements):
 def test_another_seed_changes_the_folds_and_only_the_temperature(model, statements):
     other = fit(statements, SMALL, seed=1)
     assert other.manifest["temperature"] != model.manifest["temperature"]
-    plain, again = (m.level[-1].coef_ * m.manifest["temperature"] for m in (model, other))
+    plain, again = (m.level.coef * m.manifest["temperature"] for m in (model, other))
     assert plain == pytest.approx(again)
 
 
@@ -59,7 +59,7 @@ def test_the_model_learns_its_data(model, statements):
 
 def test_probabilities_are_of_the_four_levels(model):
     assert chances(model).shape == (len(NEW), len(PROBABILITIES))
-    assert list(model.level.classes_) == list(range(len(LEVELS)))
+    assert list(model.level.pipeline.classes_) == list(range(len(LEVELS)))
     assert chances(model).sum(axis=1) == pytest.approx(1)
 
 
@@ -72,7 +72,7 @@ def test_the_temperature_is_folded_into_the_weights(model, statements):
     )
     temperature = model.manifest["temperature"]
     assert temperature != pytest.approx(1, abs=1e-3)
-    assert model.level[-1].coef_ == pytest.approx(plain[-1].coef_ / temperature)
+    assert model.level.coef == pytest.approx(plain[-1].coef_ / temperature)
     masked = mask_all(pd.Series(NEW))
     logits = plain.decision_function(masked) / temperature
     assert chances(model) == pytest.approx(pipeline._softmax(logits))
@@ -99,12 +99,12 @@ def test_statements_that_nothing_learned_from_give_the_temperature_and_nothing_e
     plain, cooled = fit(taught, SMALL, seed=0), fit(taught, SMALL, seed=0, calibrate=fresh)
     temperatures = [m.manifest["temperature"] for m in (plain, cooled)]
     assert temperatures[0] != pytest.approx(temperatures[1], rel=1e-3)
-    weights = [m.level[-1].coef_ * t for m, t in zip((plain, cooled), temperatures, strict=True)]
+    weights = [m.level.coef * t for m, t in zip((plain, cooled), temperatures, strict=True)]
     assert weights[0] == pytest.approx(weights[1])
     levels = fresh["level"].map(CODE)
 
     def loss(factor: float) -> float:
-        logits = cooled.level.decision_function(mask_all(fresh["text"])) / factor
+        logits = cooled.level.pipeline.decision_function(mask_all(fresh["text"])) / factor
         return log_loss(levels, pipeline._softmax(logits), labels=range(4))
 
     assert loss(1) < min(loss(1.1), loss(1 / 1.1))
@@ -123,10 +123,10 @@ def test_a_teacher_says_who_speaks_to_whom_and_is_not_heard_where_actors_have_ch
     def chance(soft, **more) -> float:
         heard = {"soft_role_weight": 1.0} | more  # by default they are not
         made = fit(statements, replace(SMALL, **heard), seed=0, soft=soft, folds=0)
-        return float(made.roles.predict_proba([right.features])[0, 1])
+        return float(made.roles.probabilities([right.features])[0])
 
     deaf = chance(soft.drop(columns="dyads"))
-    assert deaf == pytest.approx(model.roles.predict_proba([right.features])[0, 1])
+    assert deaf == pytest.approx(model.roles.probabilities([right.features])[0])
     assert chance(soft) > 0.5 > deaf
     others = json.dumps(said).replace("IRN", "IRQ")
     for unheard in ("[]", json.dumps(said[:-1]), others):

@@ -12,6 +12,7 @@ import pytest
 
 from scoring import artifact
 from scoring.errors import ArtifactMissing
+from tests.heads import small_head
 from training import card, cli, promote, seen, shipping
 from training.behaviour import CASES, known_failures, read_json
 from training.dataset import read
@@ -92,7 +93,7 @@ def with_encoder(folder):
     )
     encoder.write_bytes(b"an encoder")
     tokenizer.write_bytes(b"a tokenizer")
-    heads = artifact.Heads(model.level, model.roles, encoder, tokenizer)
+    heads = artifact.Heads(small_head(4), small_head(2), encoder, tokenizer)
     manifest = model.manifest | {"accurate": {"review_below": 0.5, "doubt_below": 0.5}}
     artifact.save(replace(model, manifest=manifest, accurate=heads), folder)
     return folder

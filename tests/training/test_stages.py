@@ -117,7 +117,7 @@ def test_a_stage_that_is_hardly_asked_is_calibrated_on_those_most_in_doubt(state
     sure = before.max(axis=1)
     doubt = float(np.sort(sure)[5])
     reader = Encoder(*((encoder / name).read_bytes() for name in (ENCODER_FILE, TOKENIZER_FILE)))
-    assert rows.add(reader, made.accurate.level, doubt) > 0
+    assert rows.add(reader, made.accurate.level.pipeline, doubt) > 0
     assert list(np.flatnonzero((rows._levels != before).any(axis=1))) == list(
         np.flatnonzero(sure < doubt)
     )

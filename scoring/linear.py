@@ -1,0 +1,226 @@
+"""What a model's linear classifiers say, from their weights alone.
+
+scikit-learn fits them, and stays the reference: probabilities are the same to the last bit (the tests ask for that).
+But to import it, and skops to read what it fitted, takes a second and more, longer than a feed takes to score; what
+these classifiers do with their weights is a page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, Self
+
+import mmh3
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_CHUNK: Final = 1_000  # documents at once; what one of them gets does not depend on the others
+_LOWEST: Final = -700.0  # log-odds; of lower ones the exponential function is above all numbers
+
+_SETTINGS: Final[dict[str, dict[str, object]]] = {
+    "HashingVectorizer": {"alternate_sign": False, "norm": None, "binary": False},
+    "FeatureHasher": {"alternate_sign": False, "input_type": "string"},
+    "TfidfTransformer": {"norm": "l2", "use_idf": True, "sublinear_tf": True},
+    "StandardScaler": {"with_mean": True, "with_std": True},
+}
+"""Of each step the settings that this module knows how to follow; the others do not matter here."""
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear classifier that scikit-learn fitted.
+
+    Parameters
+    ----------
+    coef : ndarray of float, shape (outputs, features)
+        Four outputs, one a level; or one, the log-odds.
+    intercept : ndarray of float, shape (outputs,)
+    reference : callable
+        Gives the pipeline that it was taken from: of a model that was loaded, skops makes it only now.
+    """
+
+    coef: Floats
+    intercept: Floats
+    reference: Callable[[], Any]
+
+    @property
+    def pipeline(self) -> Any:
+        """Give the scikit-learn pipeline whose weights these are (sklearn.pipeline.Pipeline)."""
+        return self.reference()
+
+    def _chances(self, logits: Floats) -> Floats:
+        return _sigmoid(logits[:, 0]) if len(self.coef) == 1 else softmax(logits)
+
+
+@dataclass(frozen=True, eq=False)
+class Hashed(Linear):
+    """A classifier of bags of named features, which are hashed to columns.
+
+    Parameters
+    ----------
+    idf : ndarray of float, shape (features,), optional
+        Inverse document frequencies. With them a feature that is there n times counts (log n + 1) idf, and the
+        values of a document have the length 1 (`sklearn.feature_extraction.text.TfidfTransformer`).
+    """
+
+    idf: Floats | None = None
+
+    @classmethod
+    def of(cls, pipeline: Any) -> Self:
+        """Take the weights of a fitted pipeline.
+
+        Parameters
+        ----------
+        pipeline : sklearn.pipeline.Pipeline
+            A level or role classifier (`training.pipeline`).
+        """
+        return cls.from_steps(pipeline.steps, lambda: pipeline)
+
+    @classmethod
+    def from_steps(cls, steps: Any, reference: Callable[[], Any]) -> Self:
+        """Take the weights of the steps of a pipeline.
+
+        Parameters
+        ----------
+        steps : list of tuple
+            Name and step: an estimator, or its state as `scoring.stored` reads it.
+        reference : callable
+            As of `Linear`.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, AttributeError
+            If the steps are others than those of a level or role classifier.
+        """
+        parts = dict(steps)
+        hashing, idf = parts["features"], None
+        if "weights" in parts:
+            ((_, hashing, _),) = _get(hashing, "transformers")
+            _follows(parts["weights"], "TfidfTransformer")
+            idf = _get(parts["weights"], "idf_")
+        _follows(hashing, "FeatureHasher" if idf is None else "HashingVectorizer")
+        coef, width = _get(parts["classifier"], "coef_"), _get(hashing, "n_features")
+        if {coef.shape[1], width if idf is None else len(idf)} != {width}:
+            raise ValueError(f"{coef.shape[1]} weights for {width} features")
+        return cls(coef, _get(parts["classifier"], "intercept_"), reference, idf)
+
+    def probabilities(self, documents: Sequence[Iterable[str]]) -> Floats:
+        """Give the probabilities of documents.
+
+        Parameters
+        ----------
+        documents : sequence of iterable of str
+            Names of the features of each; how often one comes counts, the order does not.
+
+        Returns
+        -------
+        ndarray of float
+            Of the levels, shape (n, 4); or of the one thing that the classifier tells, shape (n,).
+        """
+        parts = range(0, len(documents), _CHUNK)
+        logits = [self._logits(documents[start : start + _CHUNK]) for start in parts]
+        return self._chances(np.vstack([np.zeros((0, len(self.coef))), *logits]))
+
+    def _logits(self, documents: Sequence[Iterable[str]]) -> Floats:
+        count, width = len(documents), self.coef.shape[1]
+        hashes = [[mmh3.hash(name) for name in document] for document in documents]
+        flat = np.fromiter(chain.from_iterable(hashes), np.int64)
+        rows = np.repeat(np.arange(count), [len(found) for found in hashes])
+        # Sorted, for scikit-learn adds in the order of columns; and so does bincount, one after the other.
+        places, times = np.unique(rows * width + np.abs(flat) % width, return_counts=True)
+        rows, columns = np.divmod(places, width)
+        values = times.astype(float)
+        if self.idf is not None:
+            values = (np.log(values) + 1.0) * self.idf[columns]
+            values /= np.sqrt(np.bincount(rows, values * values, count))[rows]
+        added = [np.bincount(rows, values * weights[columns], count) for weights in self.coef]
+        return np.stack(added, axis=1) + self.intercept
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Linear):
+    """A classifier of a few numbers, which are standardised first: a head of the accurate tier.
+
+    Parameters
+    ----------
+    mean, scale : ndarray of float, shape (features,)
+        Subtracted from the numbers, and what they are divided by then.
+    """
+
+    mean: Floats
+    scale: Floats
+
+    @classmethod
+    def of(cls, pipeline: Any) -> Self:
+        """Take the weights of a fitted pipeline.
+
+        Parameters
+        ----------
+        pipeline : sklearn.pipeline.Pipeline
+            A `StandardScaler` and a `LogisticRegression`.
+        """
+        return cls.from_steps(pipeline.steps, lambda: pipeline)
+
+    @classmethod
+    def from_steps(cls, steps: Any, reference: Callable[[], Any]) -> Self:
+        """Take the weights of the steps of a pipeline; parameters and errors as of `Hashed.from_steps`."""
+        (_, scaler), (_, classifier) = steps
+        _follows(scaler, "StandardScaler")
+        mean, scale = _get(scaler, "mean_"), _get(scaler, "scale_")
+        coef, intercept = _get(classifier, "coef_"), _get(classifier, "intercept_")
+        if not coef.shape[1] == len(mean) == len(scale):
+            raise ValueError(f"{coef.shape[1]} weights for {len(mean)} features")
+        return cls(coef, intercept, reference, mean, scale)
+
+    def probabilities(self, numbers: Floats) -> Floats:
+        """Give the probabilities of rows of numbers.
+
+        Parameters
+        ----------
+        numbers : ndarray of float, shape (n, features)
+
+        Returns
+        -------
+        ndarray of float
+            Of the levels, shape (n, 4); or of the one thing that the classifier tells, shape (n,).
+        """
+        return self._chances((numbers - self.mean) / self.scale @ self.coef.T + self.intercept)
+
+
+def softmax(logits: Floats) -> Floats:
+    """Make probabilities of logits, in their place.
+
+    Parameters
+    ----------
+    logits : ndarray of float, shape (n, k)
+        Is changed.
+
+    Returns
+    -------
+    ndarray of float, shape (n, k)
+        Rows add up to 1. The steps are those of `sklearn.utils.extmath.softmax`.
+    """
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
+
+
+def _sigmoid(log_odds: Floats) -> Floats:
+    """Make probabilities of log-odds; math.exp is that of SciPy's expit, NumPy's may differ in the last bit."""
+    return np.array([1.0 / (1.0 + math.exp(-max(odds, _LOWEST))) for odds in log_odds.tolist()])
+
+
+def _get(step: Any, name: str) -> Any:
+    return step[name] if isinstance(step, dict) else getattr(step, name)
+
+
+def _follows(step: Any, kind: str) -> None:
+    for name, wanted in _SETTINGS[kind].items():
+        if (found := _get(step, name)) != wanted:
+            raise ValueError(f"{kind} with {name}={found!r}, not {wanted!r}")
