@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, Final, Self
 
@@ -79,7 +80,7 @@ class Hashed(Linear):
         pipeline : sklearn.pipeline.Pipeline
             A level or role classifier (`training.pipeline`).
         """
-        return cls.from_steps(pipeline.steps, lambda: pipeline)
+        return cls.from_steps(pipeline.steps, partial(_given, pipeline))
 
     @classmethod
     def from_steps(cls, steps: Any, reference: Callable[[], Any]) -> Self:
@@ -164,7 +165,7 @@ class Dense(Linear):
         pipeline : sklearn.pipeline.Pipeline
             A `StandardScaler` and a `LogisticRegression`.
         """
-        return cls.from_steps(pipeline.steps, lambda: pipeline)
+        return cls.from_steps(pipeline.steps, partial(_given, pipeline))
 
     @classmethod
     def from_steps(cls, steps: Any, reference: Callable[[], Any]) -> Self:
@@ -214,6 +215,10 @@ def softmax(logits: Floats) -> Floats:
 def _sigmoid(log_odds: Floats) -> Floats:
     """Make probabilities of log-odds; math.exp is that of SciPy's expit, NumPy's may differ in the last bit."""
     return np.array([1.0 / (1.0 + math.exp(-max(odds, _LOWEST))) for odds in log_odds.tolist()])
+
+
+def _given(pipeline: Any) -> Any:
+    return pipeline
 
 
 def _get(step: Any, name: str) -> Any:

@@ -142,7 +142,7 @@ def run_(
     calibrate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Labelled statements that nothing learned from: probabilities are calibrated on these. "
+            help="Labelled statements that no classifier learns from: probabilities are calibrated on these. "
             "Default: on the training statements, by cross-validation."
         ),
     ] = None,

@@ -178,9 +178,9 @@ def fit(
         One folder that `training.encoder.teach` wrote, or two: of a small encoder, and of the large one that is
         asked where that leaves doubt.
     calibrate : pandas.DataFrame, optional
-        Statements that nothing learned from, no teacher and no encoder either (`unknown`): the temperatures come from
-        these, and not from cross-validation. A teacher that knew the training statements passes a little of them on,
-        and cross-validation does not see it.
+        Statements that no classifier learns from: the temperatures come from these, and not from cross-validation,
+        and those of the encoders' heads from such that no encoder learned from either (`unknown`). A teacher that
+        knew the training statements passes a little of them on, and cross-validation does not see it.
     folds : int, optional
         Folds from which temperature and review threshold come; 0 does without both: levels and dyads are the same,
         probabilities not calibrated, nothing is marked, and it takes a fraction of the time.
@@ -192,8 +192,7 @@ def fit(
     Model
         Without a version: training adds it to the manifest when the model is saved.
     """
-    if calibrate is not None:
-        calibrate = unknown(calibrate, encoders)
+    new_to_all = None if calibrate is None else unknown(calibrate, encoders)
     masked = mask_all(statements["text"])
     levels = _codes(statements)
     weights = _weights(statements, levels, params)
@@ -211,7 +210,8 @@ def fit(
         temperature = _temperature(logits[real], levels[real])
     else:
         fresh = np.asarray(level.decision_function(mask_all(calibrate["text"])))
-        temperature = _temperature(fresh, _codes(calibrate))
+        asked = _in_doubt(_softmax(fresh), params.doubt_below)
+        temperature = _temperature(fresh[asked], _codes(calibrate)[asked])
     _cool(level[-1], temperature)
     out_of_fold = _softmax(logits / temperature)
     manifest = {
@@ -222,7 +222,7 @@ def fit(
     model = Model(Hashed.of(level), _fit_roles(statements, params, soft), manifest)
     if not encoders:
         return model
-    fresh_rows = None if calibrate is None else _Fresh(calibrate, Fast(model))
+    fresh_rows = None if new_to_all is None else _Fresh(new_to_all, Fast(model))
     return _with_heads(model, statements, out_of_fold, encoders, params, seed, soft, fresh_rows)
 
 
@@ -333,6 +333,16 @@ def _temperature(logits: NDArray[np.float64], levels: NDArray[np.int64]) -> floa
         return float(log_loss(levels, _softmax(logits / np.exp(log_temperature)), labels=range(4)))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
+
+
+def _in_doubt(chances: NDArray[np.float64], below: float) -> NDArray[np.int64]:
+    """Give the rows that a temperature comes from: those in doubt, for of the sure ones it changes nothing.
+
+    Where these are fewer than `LEAST_FRESH`, so many of those that are most in doubt.
+    """
+    sure = chances.max(axis=1)
+    number = max(int((sure < below).sum()), LEAST_FRESH)
+    return np.argsort(sure, kind="stable")[:number]
 
 
 def _cool(classifier: Any, temperature: float) -> None:
@@ -495,7 +505,7 @@ def unknown(calibrate: pd.DataFrame, encoders: Sequence[Path]) -> pd.DataFrame:
         found = ", ".join(f"{n:,} {level}" for n, level in zip(counts, LEVELS, strict=True))
         raise DataError(
             "statements to calibrate on",
-            f"expected at least {LEAST_FRESH} that nothing learned from, {FOLDS} of each level, found {found}.",
+            f"expected at least {LEAST_FRESH} that no encoder learned from, {FOLDS} of each level, found {found}.",
             "Give more with --calibrate.",
         )
     return left
@@ -666,19 +676,14 @@ class _Fresh:
         self._levels = fast.levels(self._clauses)
 
     def add(self, reader: Encoder, head: Pipeline, doubt_below: float) -> float:
-        """Give the temperature of a stage's head, from the statements of which it is asked.
-
-        Where these are fewer than `LEAST_FRESH`, from so many of those that are most in doubt.
-        """
-        sure = self._levels.max(axis=1)
-        number = max(int((sure < doubt_below).sum()), LEAST_FRESH)
-        asked = np.argsort(sure, kind="stable")[:number]
+        """Give the temperature of a stage's head, from the statements of which it is asked."""
+        asked = _in_doubt(self._levels, doubt_below)
         clauses = [self._clauses[row] for row in asked]
         readings = [reader.read(clause.text, clause.mentions) for clause in clauses]
         pairs = zip(readings, self._levels[asked], strict=True)
         logits = head.decision_function(np.array([level_features(*both) for both in pairs]))
         temperature = _temperature(logits, self._codes[asked])
-        doubted = sure[asked] < doubt_below
+        doubted = self._levels[asked].max(axis=1) < doubt_below
         self._levels[asked[doubted]] = _softmax(logits / temperature)[doubted]
         return temperature
 

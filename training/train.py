@@ -127,8 +127,8 @@ def run(
     encoders : sequence of Path, optional
         Folder of the accurate tier's encoder (``tension-train encoder``); or two, first that of a small one.
     calibrate : sequence of Path, optional
-        Labelled statements that nothing learned from (`training.pipeline.fit`); those that come near a training one
-        are left out.
+        Labelled statements that no classifier learns from (`training.pipeline.fit`); those that come near a training
+        one are left out.
     study : bool, optional
         Also train without each pool and without each part of the data: some minutes more.
     say : callable, optional
@@ -312,7 +312,7 @@ def fresh_rows(
     taught : pandas.DataFrame, optional
         A teacher's labels, from `soft_rows`.
     encoders : sequence of Path, optional
-        As of `run`; what they have learned from all the same is left out too.
+        As of `run`; what they have learned from stays in, but there must be enough besides.
     say : callable, optional
         Told how many there are, and how many were left out.
 
@@ -335,10 +335,10 @@ def fresh_rows(
         fresh, _ = apart(fresh, others)
     if taught is not None:
         fresh, _ = apart(fresh[~fresh["id"].isin(taught["id"])], taught)
-    fresh = unknown(fresh, encoders)
+    new = unknown(fresh, encoders)
     say(
-        f"calibrating on {len(fresh):,} statements that nothing learned from; left out {len(every) - len(fresh):,} "
-        "that an encoder did, or that come near one that is learned from"
+        f"calibrating on {len(fresh):,} statements that no classifier learns from, of which no encoder learned from "
+        f"{len(new):,}; left out {len(every) - len(fresh):,} that come near one that is learned from"
     )
     return fresh
 

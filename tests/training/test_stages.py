@@ -83,29 +83,36 @@ def test_the_manifest_says_where_each_encoder_is_asked(model, kept_aside):
     assert said["temperature"] != said["scout"]["temperature"], "the second hears the first"
 
 
-def test_the_heads_are_calibrated_on_what_the_encoders_never_saw(statements, encoder, tmp_path):
+def test_the_heads_are_calibrated_on_what_the_encoders_never_saw(
+    statements, encoder, tmp_path, monkeypatch
+):
     every = read([CORPUS / "own.jsonl"])
     fresh = every[~every["id"].isin(statements["id"])].head(300)
     known, knowing = fresh["id"].iloc[:150], tmp_path / "knowing"
     shutil.copytree(encoder, knowing)
     seen.write(knowing, learned(encoder) | set(known), seen.LEARNED_FILE)
-
-    both, few = fresh.iloc[150:], fresh.iloc[140:170]
+    asked: list[set[str]] = []
+    made = pipeline._Fresh
+    monkeypatch.setattr(
+        pipeline, "_Fresh", lambda rows, fast: asked.append(set(rows["id"])) or made(rows, fast)
+    )
 
     def told(calibrate, encoders):
-        made = fit(statements, PARAMS, 0, encoders=encoders, calibrate=calibrate, folds=2)
-        accurate = made.manifest["accurate"]
+        model = fit(statements, PARAMS, 0, encoders=encoders, calibrate=calibrate, folds=2)
+        accurate = model.manifest["accurate"]
         how = accurate.pop("encoder")
         assert how == {"base": "some", "learned": len(learned(encoders[-1])), "heads_of": 80}
-        return made.manifest["temperature"], accurate
+        return model.manifest["temperature"], accurate
 
     fast, accurate = told(fresh, [encoder, knowing])
-    assert (fast, accurate) == told(both, [encoder, encoder])
-    known_too = told(fresh, [encoder, encoder])
-    assert fast != known_too[0]
-    assert accurate["scout"]["temperature"] != known_too[1]["scout"]["temperature"]
-    with pytest.raises(DataError, match="at least 30 that nothing learned from, 5 of each level"):
-        told(few, [encoder, knowing])
+    fast_too, known_too = told(fresh, [encoder, encoder])
+    assert asked == [set(fresh["id"]) - set(known), set(fresh["id"])]
+    assert fast == fast_too, "which learned from none of them"
+    assert accurate["scout"]["temperature"] != known_too["scout"]["temperature"]
+    with pytest.raises(
+        DataError, match="at least 30 that no encoder learned from, 5 of each level"
+    ):
+        told(fresh.iloc[140:170], [encoder, knowing])
 
 
 def test_a_stage_that_is_hardly_asked_is_calibrated_on_those_most_in_doubt(statements, encoder):

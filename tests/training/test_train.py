@@ -296,12 +296,15 @@ def test_statements_to_calibrate_on_are_in_the_run_and_come_near_nothing_learned
     assert told["rows"] == len(kept) < len(parts["fresh"])
     assert told["digest"] == digest(kept)
     assert said[0].startswith(
-        f"calibrating on {len(kept)} statements that nothing learned from; left out"
+        f"calibrating on {len(kept)} statements that no classifier learns from, of which no encoder"
     )
     assert twin["id"].iloc[0] not in set(kept["id"])
     assert set(kept["id"]) <= seen.read(outcome.folder).ids, "none of them is measured on"
     card = (outcome.folder / "card.md").read_text()
-    assert f"Calibrated on {len(kept)} other statements, of {kept['pool'][0]}, that nothing" in card
+    assert (
+        f"Calibrated on {len(kept)} other statements, of {kept['pool'][0]}, that no classifier"
+        in card
+    )
     run = mlflow.MlflowClient().get_run(outcome.model.manifest["mlflow_run"])
     assert run.data.tags["calibrate.digest"] == told["digest"]
     names = {data.dataset.name for data in run.inputs.dataset_inputs}
@@ -321,7 +324,7 @@ def test_statements_that_do_not_do_to_calibrate_on_are_refused(tmp_path):
         fresh(statements[90:])
     with pytest.raises(DataError, match=r"--calibrate .*not held out, found 100 that are"):
         fresh(rest, held=rest)
-    with pytest.raises(DataError, match="at least 30 that nothing learned from"):
+    with pytest.raises(DataError, match="at least 30 that no encoder learned from"):
         fresh(rest[:25])
     with pytest.raises(DataError, match=r"5 of each level, found \d+ none, 0 protest"):
         fresh(rest[rest["level"] == "none"])
