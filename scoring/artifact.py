@@ -14,6 +14,8 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -28,7 +30,7 @@ from scoring.errors import (
     ArtifactVersion,
 )
 from scoring.fingerprint import fingerprint
-from scoring.levels import codebook
+from scoring.levels import LEVELS, codebook
 from scoring.linear import Dense, Hashed
 from scoring.stored import Stored
 
@@ -275,21 +277,28 @@ def load(folder: Path) -> Model:
     manifest = read_manifest(folder)
     content = _checked_content(folder / MODEL_FILE, manifest)
     _check_versions(folder, manifest)
-    try:
+    with _as_saved(folder):
         stored = Stored(content)
-        if foreign := sorted(stored.types() - _KNOWN):
+        if foreign := sorted(stored.types - _KNOWN):
             raise ArtifactUntrusted(
-                f"{folder}: the model holds types that are not trusted: {', '.join(foreign)}. "
+                f"{folder / MODEL_FILE}: expected the types of a model as this package saves it, "
+                f"found others, which are not trusted: {', '.join(foreign)}. "
                 "It was not loaded. Use a model that this package's training wrote."
             )
-        found, reference = stored.read(), _Pipelines(folder, manifest)
+        found, reference = stored.read(), _Pipelines(folder.absolute(), manifest)
         level, roles = (
             Hashed.from_steps(found[name]["steps"], partial(reference, name))
             for name in ("level", "roles")
         )
         encoders = (_heads(folder, name, manifest, found, reference) for name in ENCODERS)
         return Model(level, roles, manifest, *encoders)
-    except (zipfile.BadZipFile, LookupError, TypeError, ValueError, AttributeError) as error:
+
+
+@contextmanager
+def _as_saved(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactTampered(
             f"{folder / MODEL_FILE}: expected a model as this package saves it, "
             f"found something else ({error}). Get the model folder again."
@@ -317,13 +326,14 @@ class _Pipelines:
         Raises
         ------
         ArtifactMissing, ArtifactTruncated, ArtifactTampered
-            If it is not there any more, or not what it was.
+            If it is not there any more, or not what it was, or skops cannot build it.
         """
         if not self._built:
             import skops.io
 
             content = _checked_content(self._folder / MODEL_FILE, self._manifest)
-            self._built = skops.io.loads(content, trusted=sorted(TRUSTED))
+            with _as_saved(self._folder):
+                self._built = skops.io.loads(content, trusted=sorted(TRUSTED))
         return self._built[name]
 
 
@@ -332,8 +342,13 @@ def _heads(
 ) -> Heads | None:
     if which not in manifest:
         return None
-    names = (f"{_PREFIX[which]}_{part}" for part in ("level", "roles"))
-    level, roles = (Dense.from_steps(found[n]["steps"], partial(reference, n)) for n in names)
+    level, roles = (
+        Dense.from_steps(found[name]["steps"], partial(reference, name), outputs)
+        for name, outputs in (
+            (f"{_PREFIX[which]}_level", len(LEVELS)),
+            (f"{_PREFIX[which]}_roles", 1),
+        )
+    )
     encoder, tokenizer = (_encoder_file(folder, manifest[which], name) for name in ENCODERS[which])
     expected = (manifest[which][name] for name in ENCODERS[which])
     return Heads(level, roles, encoder, tokenizer, tuple(expected))

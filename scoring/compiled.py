@@ -41,7 +41,7 @@ _LOGS: Final = np.log(np.arange(1 << 12, dtype=float).clip(1)) + 1.0
 def fits(level: Hashed) -> bool:
     """Tell whether a level classifier is of the size that the kernel works on; nearly all are."""
     levels, columns = level.coef.shape
-    power = columns <= _LARGEST and columns & (columns - 1) == 0
+    power = 0 < columns <= _LARGEST and columns & (columns - 1) == 0
     return levels == len(LEVELS) and power and level.idf is not None
 
 

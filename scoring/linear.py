@@ -11,25 +11,30 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final, Self
 
 import mmh3
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.levels import LEVELS
+
 Floats = NDArray[np.float64]
 
 _CHUNK: Final = 1_000  # documents at once; what one of them gets does not depend on the others
 _LOWEST: Final = -700.0  # log-odds; of lower ones the exponential function is above all numbers
 
-_SETTINGS: Final[dict[str, dict[str, object]]] = {
-    "HashingVectorizer": {"alternate_sign": False, "norm": None, "binary": False},
-    "FeatureHasher": {"alternate_sign": False, "input_type": "string"},
-    "TfidfTransformer": {"norm": "l2", "use_idf": True, "sublinear_tf": True},
-    "StandardScaler": {"with_mean": True, "with_std": True},
+_NAMED: Final[dict[str, object]] = {"alternate_sign": False, "input_type": "string"}
+_MASKED: Final[dict[str, object]] = {
+    "alternate_sign": False,
+    "norm": None,
+    "binary": False,
+    "analyzer": "scoring.features.statement_features",
 }
-"""Of each step the settings that this module knows how to follow; the others do not matter here."""
+_WEIGHTED: Final[dict[str, object]] = {"norm": "l2", "use_idf": True, "sublinear_tf": True}
+_SCALED: Final[dict[str, object]] = {"with_mean": True, "with_std": True}
+# Of each kind of step, the settings that are followed here; what else it can be set to does not matter.
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +56,17 @@ class Linear:
 
     @property
     def pipeline(self) -> Any:
-        """Give the scikit-learn pipeline whose weights these are (sklearn.pipeline.Pipeline)."""
-        return self.reference()
+        """Give the scikit-learn pipeline whose weights these are (sklearn.pipeline.Pipeline).
+
+        Raises
+        ------
+        ValueError
+            If it has other weights.
+        """
+        found = self.reference()
+        if not np.array_equal(found[-1].coef_, self.coef):
+            raise ValueError("expected the pipeline that the weights are of, found other weights")
+        return found
 
     def _chances(self, logits: Floats) -> Floats:
         return _sigmoid(logits[:, 0]) if len(self.coef) == 1 else softmax(logits)
@@ -98,24 +112,31 @@ class Hashed(Linear):
         KeyError, TypeError, ValueError, AttributeError
             If the steps are others than those of a level or role classifier.
         """
-        parts = dict(steps)
-        hashing, idf = parts["features"], None
-        if "weights" in parts:
-            ((_, hashing, _),) = _get(hashing, "transformers")
-            _follows(parts["weights"], "TfidfTransformer")
-            idf = _get(parts["weights"], "idf_")
-        _follows(hashing, "FeatureHasher" if idf is None else "HashingVectorizer")
-        coef, width = _get(parts["classifier"], "coef_"), _get(hashing, "n_features")
-        if {coef.shape[1], width if idf is None else len(idf)} != {width}:
-            raise ValueError(f"{coef.shape[1]} weights for {width} features")
-        return cls(coef, _get(parts["classifier"], "intercept_"), reference, idf)
+        names, parts = zip(*steps, strict=True)
+        idf = None
+        if names == ("features", "weights", "classifier"):
+            columns, weights, classifier = parts
+            ((_, hashing, _),) = _get(columns, "transformers")
+            _follows(hashing, _MASKED)
+            _follows(weights, _WEIGHTED)
+            idf = _get(weights, "idf_")
+        elif names == ("features", "classifier"):
+            hashing, classifier = parts
+            _follows(hashing, _NAMED)
+        else:
+            raise ValueError(f"expected the steps of a classifier, found {', '.join(names)}")
+        width = _get(hashing, "n_features")
+        coef, intercept = _outputs(classifier, 1 if idf is None else len(LEVELS), width)
+        if idf is not None:
+            _numbers("idf_", idf, (width,))
+        return cls(coef, intercept, reference, idf)
 
-    def probabilities(self, documents: Sequence[Iterable[str]]) -> Floats:
+    def probabilities(self, documents: Iterable[Iterable[str]]) -> Floats:
         """Give the probabilities of documents.
 
         Parameters
         ----------
-        documents : sequence of iterable of str
+        documents : iterable of iterable of str
             Names of the features of each; how often one comes counts, the order does not.
 
         Returns
@@ -123,13 +144,14 @@ class Hashed(Linear):
         ndarray of float
             Of the levels, shape (n, 4); or of the one thing that the classifier tells, shape (n,).
         """
-        parts = range(0, len(documents), _CHUNK)
-        logits = [self._logits(documents[start : start + _CHUNK]) for start in parts]
-        return self._chances(np.vstack([np.zeros((0, len(self.coef))), *logits]))
+        logits, left = [np.zeros((0, len(self.coef)))], iter(documents)
+        while some := list(islice(left, _CHUNK)):
+            logits.append(self._logits(some))
+        return self._chances(np.vstack(logits))
 
     def _logits(self, documents: Sequence[Iterable[str]]) -> Floats:
         count, width = len(documents), self.coef.shape[1]
-        hashes = [[mmh3.hash(name) for name in document] for document in documents]
+        hashes = [[mmh3.hash(name.encode()) for name in document] for document in documents]
         flat = np.fromiter(chain.from_iterable(hashes), np.int64)
         rows = np.repeat(np.arange(count), [len(found) for found in hashes])
         # Sorted, for scikit-learn adds in the order of columns; and so does bincount, one after the other.
@@ -163,20 +185,29 @@ class Dense(Linear):
         Parameters
         ----------
         pipeline : sklearn.pipeline.Pipeline
-            A `StandardScaler` and a `LogisticRegression`.
+            A `StandardScaler` and a `LogisticRegression`, of the levels or of what is a dyad.
         """
-        return cls.from_steps(pipeline.steps, partial(_given, pipeline))
+        outputs = len(pipeline[-1].intercept_)
+        return cls.from_steps(pipeline.steps, partial(_given, pipeline), outputs)
 
     @classmethod
-    def from_steps(cls, steps: Any, reference: Callable[[], Any]) -> Self:
-        """Take the weights of the steps of a pipeline; parameters and errors as of `Hashed.from_steps`."""
+    def from_steps(cls, steps: Any, reference: Callable[[], Any], outputs: int) -> Self:
+        """Take the weights of the steps of a pipeline.
+
+        Parameters
+        ----------
+        steps, reference
+            As of `Hashed.from_steps`, and so are the errors.
+        outputs : int
+            4, one a level; or 1.
+        """
         (_, scaler), (_, classifier) = steps
-        _follows(scaler, "StandardScaler")
-        mean, scale = _get(scaler, "mean_"), _get(scaler, "scale_")
-        coef, intercept = _get(classifier, "coef_"), _get(classifier, "intercept_")
-        if not coef.shape[1] == len(mean) == len(scale):
-            raise ValueError(f"{coef.shape[1]} weights for {len(mean)} features")
-        return cls(coef, intercept, reference, mean, scale)
+        _follows(scaler, _SCALED)
+        width = len(_get(scaler, "mean_"))
+        mean, scale = (_numbers(name, _get(scaler, name), (width,)) for name in ("mean_", "scale_"))
+        if not scale.all():
+            raise ValueError("scale_: expected no zeros")
+        return cls(*_outputs(classifier, outputs, width), reference, mean, scale)
 
     def probabilities(self, numbers: Floats) -> Floats:
         """Give the probabilities of rows of numbers.
@@ -225,7 +256,33 @@ def _get(step: Any, name: str) -> Any:
     return step[name] if isinstance(step, dict) else getattr(step, name)
 
 
-def _follows(step: Any, kind: str) -> None:
-    for name, wanted in _SETTINGS[kind].items():
-        if (found := _get(step, name)) != wanted:
-            raise ValueError(f"{kind} with {name}={found!r}, not {wanted!r}")
+def _follows(step: Any, settings: dict[str, object]) -> None:
+    for name, wanted in settings.items():
+        found = _get(step, name)
+        if callable(found):
+            found = f"{found.__module__}.{found.__qualname__}"
+        if found != wanted:
+            raise ValueError(f"{name}: expected {wanted!r}, found {found!r}")
+
+
+def _outputs(classifier: Any, outputs: int, width: int) -> tuple[Floats, Floats]:
+    """Take the weights of a logistic regression whose classes are 0, 1 and so on."""
+    classes = np.asarray(_get(classifier, "classes_")).tolist()
+    if classes != list(range(max(outputs, 2))):
+        raise ValueError(f"classes_: expected {max(outputs, 2)}, in order, found {classes}")
+    coef = _numbers("coef_", _get(classifier, "coef_"), (outputs, width))
+    return coef, _numbers("intercept_", _get(classifier, "intercept_"), (outputs,))
+
+
+def _numbers(name: str, found: Any, shape: tuple[int, ...]) -> Floats:
+    if not isinstance(found, np.ndarray) or found.dtype != np.float64:
+        raise ValueError(f"{name}: expected an array of float64, found {_kind(found)}")
+    if found.shape != shape or 0 in shape:
+        raise ValueError(f"{name}: expected the shape {shape}, found {found.shape}")
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name}: expected finite numbers, found others")
+    return found
+
+
+def _kind(found: Any) -> str:
+    return f"one of {found.dtype}" if isinstance(found, np.ndarray) else type(found).__name__

@@ -92,7 +92,7 @@ class Fast:
         masked = [mask(sentence.text, sentence.mentions) for sentence in sentences]
         if (compiled := self._compiled(len(masked))) is not None:
             return compiled.probabilities(masked)
-        return self._model.level.probabilities([statement_features(text) for text in masked])
+        return self._model.level.probabilities(statement_features(text) for text in masked)
 
     def compile(self) -> None:
         """Make now what is else made when there is much to do (`scoring.lazy`)."""

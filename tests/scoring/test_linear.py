@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import softmax as reference_softmax
 
 from scoring import linear
@@ -108,29 +109,103 @@ def test_a_pipeline_that_was_just_fitted_is_its_own_reference():
     assert small_head(4).pipeline.predict_proba(np.zeros((1, 3))).shape == (1, 4)
 
 
-def test_settings_that_it_would_not_follow_are_refused():
-    level, roles = pipelines()
-    level.set_params(weights__sublinear_tf=False)
-    with pytest.raises(ValueError, match="sublinear_tf=False, not True"):
-        Hashed.of(level)
-    roles.set_params(features__alternate_sign=True)
-    with pytest.raises(ValueError, match="alternate_sign=True, not False"):
-        Hashed.of(roles)
-    head = small_head(4).pipeline
-    head.set_params(standardscaler__with_mean=False)
-    with pytest.raises(ValueError, match="with_mean=False, not True"):
-        Dense.of(head)
-
-
-def test_weights_of_another_number_are_refused():
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"weights__sublinear_tf": False}, "sublinear_tf: expected True, found False"),
+        ({"weights__norm": "l1"}, "norm: expected 'l2', found 'l1'"),
+        (
+            {"features__named__analyzer": "word"},
+            "analyzer: expected 'scoring.features.*found 'word'",
+        ),
+        ({"features__named__binary": True}, "binary: expected False, found True"),
+    ],
+)
+def test_settings_that_are_not_followed_are_refused(setting, says):
     level, _ = pipelines()
-    level["classifier"].coef_ = level["classifier"].coef_[:, :-1]
-    with pytest.raises(ValueError, match="63 weights for 64 features"):
+    with pytest.raises(ValueError, match=says):
+        Hashed.of(level.set_params(**setting))
+
+
+def test_settings_of_the_others_too():
+    _, roles = pipelines()
+    with pytest.raises(ValueError, match="alternate_sign: expected False, found True"):
+        Hashed.of(roles.set_params(features__alternate_sign=True))
+    with pytest.raises(ValueError, match="with_mean: expected True, found False"):
+        Dense.of(small_head(4).pipeline.set_params(standardscaler__with_mean=False))
+
+
+def test_other_steps_are_refused():
+    level, roles = pipelines()
+    level.steps.insert(1, ("more", StandardScaler()))
+    with pytest.raises(ValueError, match="found features, more, weights, classifier"):
         Hashed.of(level)
+    roles.steps = roles.steps[1:]
+    with pytest.raises(ValueError, match="expected the steps of a classifier, found classifier"):
+        Hashed.of(roles)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("coef_", lambda c: c[:, :-1], r"coef_: expected the shape \(4, 64\), found \(4, 63\)"),
+        ("coef_", lambda c: c[:3], r"coef_: expected the shape \(4, 64\), found \(3, 64\)"),
+        (
+            "coef_",
+            lambda c: c.astype("f4"),
+            "coef_: expected an array of float64, found one of float32",
+        ),
+        ("coef_", lambda c: c.astype(str), "coef_: expected an array of float64"),
+        ("coef_", lambda c: None, "coef_: expected an array of float64, found NoneType"),
+        ("coef_", lambda c: c * np.nan, "coef_: expected finite numbers"),
+        ("intercept_", lambda c: c[:1], r"intercept_: expected the shape \(4,\), found \(1,\)"),
+        ("intercept_", lambda c: c + np.inf, "intercept_: expected finite numbers"),
+        ("classes_", lambda c: c[::-1], r"classes_: expected 4, in order, found \[3, 2, 1, 0\]"),
+    ],
+)
+def test_weights_of_another_kind_are_refused(name, change, says):
+    level, _ = pipelines()
+    setattr(level[-1], name, change(getattr(level[-1], name)))
+    with pytest.raises(ValueError, match=says):
+        Hashed.of(level)
+
+
+def test_weights_of_a_head_that_do_not_fit_are_refused():
     head = small_head(4).pipeline
-    head[-1].coef_ = head[-1].coef_[:, :-1]
-    with pytest.raises(ValueError, match="2 weights for 3 features"):
+    head[0].scale_ = np.zeros(3)
+    with pytest.raises(ValueError, match="scale_: expected no zeros"):
         Dense.of(head)
+    with pytest.raises(ValueError, match=r"classes_: expected 2, in order, found \[0, 1, 2, 3\]"):
+        Dense.from_steps(small_head(4).pipeline.steps, int, 1)
+
+
+def test_what_is_no_text_raises_and_does_no_harm(model):
+    with pytest.raises(UnicodeEncodeError):
+        model.roles.probabilities([["\ud800"]])
+
+
+def test_documents_are_made_as_they_are_needed(model, monkeypatch):
+    made = []
+    monkeypatch.setattr(linear, "_CHUNK", 5)
+    plain = Hashed._logits
+    monkeypatch.setattr(
+        Hashed, "_logits", lambda *of: made.append((len(of[1]), count[0])) or plain(*of)
+    )
+    count = [0]
+
+    def documents():
+        for _ in range(12):
+            count[0] += 1
+            yield ["a"]
+
+    assert len(model.roles.probabilities(documents())) == 12
+    assert made == [(5, 5), (5, 10), (2, 12)]
+
+
+def test_a_pipeline_of_other_weights_is_not_given(model):
+    other = replace(model.roles, coef=-model.roles.coef)
+    with pytest.raises(ValueError, match="found other weights"):
+        other.pipeline  # noqa: B018
 
 
 def test_other_weights_give_other_probabilities(model):
