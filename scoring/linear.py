@@ -151,7 +151,8 @@ class Hashed(Linear):
 
     def _logits(self, documents: Sequence[Iterable[str]]) -> Floats:
         count, width = len(documents), self.coef.shape[1]
-        hashes = [[mmh3.hash(name.encode()) for name in document] for document in documents]
+        encode = str.encode  # of a lone surrogate, given as text, mmh3 ends Python
+        hashes = [[*map(mmh3.hash, map(encode, document))] for document in documents]
         flat = np.fromiter(chain.from_iterable(hashes), np.int64)
         rows = np.repeat(np.arange(count), [len(found) for found in hashes])
         # Sorted, for scikit-learn adds in the order of columns; and so does bincount, one after the other.
