@@ -1,6 +1,6 @@
 """The command ``tension``: data to standard output, messages and progress to standard error.
 
-Only typer is imported at the top; what takes long to import (pandas, scikit-learn) waits in the
+Only typer is imported at the top; what takes long to import (pandas, pyarrow) waits in the
 commands for its turn, so that ``tension --help`` answers at once.
 """
 

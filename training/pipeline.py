@@ -336,9 +336,10 @@ def _temperature(logits: NDArray[np.float64], levels: NDArray[np.int64]) -> floa
 
 
 def _in_doubt(chances: NDArray[np.float64], below: float) -> NDArray[np.int64]:
-    """Give the rows that a temperature comes from: those in doubt, for of the sure ones it changes nothing.
+    """Give the rows that a temperature comes from: those in doubt, where it decides what is marked and asked further.
 
-    Where these are fewer than `LEAST_FRESH`, so many of those that are most in doubt.
+    The fast tier's probabilities are not calibrated yet then, and so a little too sure. Where these are
+    fewer than `LEAST_FRESH`, so many of those that are most in doubt.
     """
     sure = chances.max(axis=1)
     number = max(int((sure < below).sum()), LEAST_FRESH)
