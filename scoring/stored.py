@@ -1,8 +1,7 @@
 """Reads what skops stored without building any of it: a tree of plain values and arrays.
 
-A file of skops is a zip: ``schema.json``, a tree of nodes that name types, and arrays in NumPy's own format. Here
-every type is looked up in a list, and of an object of one only its attributes are taken. So a file can name what it
-likes: nothing is imported for it, called or made.
+A file of skops is a zip: ``schema.json``, a tree of nodes that name types, and arrays in NumPy's own format. Of an
+object only the attributes are taken here. So a file can name what it likes: nothing is imported for it, called or made.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def requirements(*, accurate: bool) -> list[str]:
     try:
         declared = [Requirement(line) for line in requires("tension-escalation") or ()]
     except PackageNotFoundError:  # a bare checkout: the least that a model folder asks for
-        declared = [Requirement(name) for name in ("pandas", "pyarrow", *libraries())]
+        declared = [Requirement(name) for name in ("mmh3", "pandas", "pyarrow", *libraries())]
     names = {
         wanted.name
         for wanted in declared
