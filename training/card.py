@@ -350,10 +350,10 @@ def _more_data(manifest: Mapping[str, Any]) -> list[str]:
     if "calibrate" in manifest:
         pools = ", ".join(manifest["calibrate"]["pool"])
         out.append(
-            f"Calibrated on {manifest['calibrate']['rows']:,} other statements, of {pools}, that no classifier learned "
-            "from, the heads of the encoders on such that no encoder learned from either: one number for the fast tier, "
-            "and one for each encoder. Where base rates are given below, these statements are among those that they are "
-            "of; precision and recall of the fast tier do not depend on that number."
+            f"Calibrated on {manifest['calibrate']['rows']:,} other statements, of {pools}, that no classifier "
+            "learned from, the heads of the encoders on such that no encoder learned from either: one number for "
+            "the fast tier, and one for each encoder. Where base rates are given below, these statements are among "
+            "those that they are of; precision and recall of the fast tier do not depend on that number."
         )
     return out
 
