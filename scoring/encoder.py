@@ -103,7 +103,8 @@ class Encoder:
         except ImportError as error:
             raise TierMissing(
                 f"tier accurate: expected the package {error.name}, found it not installed. "
-                "Install the extra: pip install 'tension-escalation[encoder]', or use --tier fast."
+                "Install the extra: pip install 'tension-escalation[encoder]', in a checkout "
+                "pip install -e '.[encoder]', or use --tier fast."
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # --jobs is for the cores

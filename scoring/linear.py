@@ -64,7 +64,8 @@ class Linear:
             If it has other weights.
         """
         found = self.reference()
-        if not np.array_equal(found[-1].coef_, self.coef):
+        pairs = (found[-1].coef_, self.coef), (found[-1].intercept_, self.intercept)
+        if not all(np.array_equal(theirs, ours) for theirs, ours in pairs):
             raise ValueError("expected the pipeline that the weights are of, found other weights")
         return found
 
@@ -226,22 +227,19 @@ class Dense(Linear):
 
 
 def softmax(logits: Floats) -> Floats:
-    """Make probabilities of logits, in their place.
+    """Make probabilities of logits.
 
     Parameters
     ----------
     logits : ndarray of float, shape (n, k)
-        Is changed.
 
     Returns
     -------
     ndarray of float, shape (n, k)
         Rows add up to 1. The steps are those of `sklearn.utils.extmath.softmax`.
     """
-    logits -= logits.max(axis=1, keepdims=True)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(axis=1, keepdims=True)
-    return logits
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _sigmoid(log_odds: Floats) -> Floats:

@@ -31,7 +31,7 @@ from scoring.encoder import Encoder, Reading
 from scoring.errors import UsageError
 from scoring.features import mask, statement_features
 from scoring.levels import CODE, LEVELS, PROBABILITIES
-from scoring.linear import Dense, Hashed
+from scoring.linear import Dense, Hashed, softmax
 from scoring.tiers import Fast, level_features, role_features
 from training import seen
 from training.dataset import DataError, groups
@@ -210,10 +210,10 @@ def fit(
         temperature = _temperature(logits[real], levels[real])
     else:
         fresh = np.asarray(level.decision_function(mask_all(calibrate["text"])))
-        asked = _in_doubt(_softmax(fresh), params.doubt_below)
+        asked = _in_doubt(softmax(fresh), params.doubt_below)
         temperature = _temperature(fresh[asked], _codes(calibrate)[asked])
     _cool(level[-1], temperature)
-    out_of_fold = _softmax(logits / temperature)
+    out_of_fold = softmax(logits / temperature)
     manifest = {
         "review_below": _review_below(out_of_fold[real], params.review_share),
         "dyad_at_least": params.dyad_at_least,
@@ -330,7 +330,7 @@ def _temperature(logits: NDArray[np.float64], levels: NDArray[np.int64]) -> floa
     """Temperature that makes out-of-fold probabilities most likely (Guo et al. 2017, temperature scaling)."""
 
     def loss(log_temperature: float) -> float:
-        return float(log_loss(levels, _softmax(logits / np.exp(log_temperature)), labels=range(4)))
+        return float(log_loss(levels, softmax(logits / np.exp(log_temperature)), labels=range(4)))
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
@@ -350,11 +350,6 @@ def _cool(classifier: Any, temperature: float) -> None:
     """Fold the temperature into the weights, so that the calibrated model stays a plain linear one."""
     classifier.coef_ /= temperature
     classifier.intercept_ /= temperature
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def _fit_roles(statements: pd.DataFrame, params: Params, soft: pd.DataFrame | None) -> Hashed:
@@ -634,7 +629,7 @@ class _Aside:
             temperature = self._fresh.add(reader, head, doubt_below)
         _cool(head[-1], temperature)
         asked = self.levels.max(axis=1) < doubt_below
-        self.levels[asked] = _softmax(logits / temperature)[asked]
+        self.levels[asked] = softmax(logits / temperature)[asked]
         return head, temperature
 
     def _add_roles(self, readings: list[Reading], params: Params, last: bool) -> Pipeline:
@@ -685,7 +680,7 @@ class _Fresh:
         logits = head.decision_function(np.array([level_features(*both) for both in pairs]))
         temperature = _temperature(logits, self._codes[asked])
         doubted = self._levels[asked].max(axis=1) < doubt_below
-        self._levels[asked[doubted]] = _softmax(logits / temperature)[doubted]
+        self._levels[asked[doubted]] = softmax(logits / temperature)[doubted]
         return temperature
 
 

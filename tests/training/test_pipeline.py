@@ -15,6 +15,7 @@ from scoring.clauses import Clause
 from scoring.dyads import candidates, find_dyads
 from scoring.errors import UsageError
 from scoring.levels import CODE, LEVELS, PROBABILITIES
+from scoring.linear import softmax
 from scoring.scorer import Scorer
 from scoring.tiers import Fast
 from training import pipeline
@@ -75,18 +76,18 @@ def test_the_temperature_is_folded_into_the_weights(model, statements):
     assert model.level.coef == pytest.approx(plain[-1].coef_ / temperature)
     masked = mask_all(pd.Series(NEW))
     logits = plain.decision_function(masked) / temperature
-    assert chances(model) == pytest.approx(pipeline._softmax(logits))
+    assert chances(model) == pytest.approx(softmax(logits))
 
 
 def test_the_temperature_makes_held_out_levels_most_likely():
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(4_000, 4)) * 2
-    levels = np.array([rng.choice(4, p=p) for p in pipeline._softmax(truth)])
+    levels = np.array([rng.choice(4, p=p) for p in softmax(truth)])
     found = pipeline._temperature(truth * 3, levels)  # three times too sure
     assert found == pytest.approx(3, rel=0.1)
 
     def loss(temperature: float) -> float:
-        return log_loss(levels, pipeline._softmax(truth * 3 / temperature))
+        return log_loss(levels, softmax(truth * 3 / temperature))
 
     assert loss(found) < min(loss(found * 1.1), loss(found / 1.1))
 
@@ -105,7 +106,7 @@ def test_statements_that_nothing_learned_from_give_the_temperature_and_nothing_e
 
     def loss(factor: float) -> float:
         logits = cooled.level.pipeline.decision_function(mask_all(fresh["text"])) / factor
-        return log_loss(levels, pipeline._softmax(logits), labels=range(4))
+        return log_loss(levels, softmax(logits), labels=range(4))
 
     assert loss(1) < min(loss(1.1), loss(1 / 1.1))
 

@@ -301,7 +301,10 @@ def test_statements_to_calibrate_on_are_in_the_run_and_come_near_nothing_learned
     assert twin["id"].iloc[0] not in set(kept["id"])
     assert set(kept["id"]) <= seen.read(outcome.folder).ids, "none of them is measured on"
     card = (outcome.folder / "card.md").read_text()
-    assert f"Calibrated on {len(kept)} other statements, of {kept['pool'][0]}, that no" in card
+    assert (
+        f"Calibrated on {len(kept)} other statements, of {kept['pool'][0]}, that no classifier learned"
+        in card
+    )
     run = mlflow.MlflowClient().get_run(outcome.model.manifest["mlflow_run"])
     assert run.data.tags["calibrate.digest"] == told["digest"]
     names = {data.dataset.name for data in run.inputs.dataset_inputs}
